@@ -1,0 +1,54 @@
+"""The part of a scene's voxels that the 3D network sees for some frames."""
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32
+
+from pipeline.data.store import StoredFrame
+from pipeline.geometry.camera import backproject, transform
+
+
+def frame_box(frame: StoredFrame) -> Float64[np.ndarray, "2 3"]:
+    """Box around what a frame sees, widened to whole metres.
+
+    Args:
+        frame: A frame with depth.
+
+    Returns:
+        float64 (2, 3), metres, world: lower and upper corner; lower = upper = 0 without depth.
+
+    Source: spec A.6. Deviation: pixels without depth are left out (the code counts them as
+    points at the camera's centre).
+    """
+    points = backproject(frame.depth, frame.K)[frame.depth > 0]
+    if len(points) == 0:
+        return np.zeros((2, 3))
+    points = transform(frame.T_world_camera, points)
+    return np.stack([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))]).astype(np.float64)
+
+
+def in_boxes(
+    xyz_world: Float32[np.ndarray, "m 3"], boxes: Float64[np.ndarray, "b 2 3"]
+) -> Bool[np.ndarray, " m"]:
+    """Which points lie strictly inside at least one box.
+
+    Args:
+        xyz_world: float32 (M, 3), metres, world.
+        boxes: float64 (B, 2, 3), metres, world: lower and upper corners.
+
+    Returns:
+        bool (M,).
+
+    Source: spec A.6. Deviation: the union over all frames of a scene in a batch, so that one
+    pass of the 3D network serves both views (the code passes each view's chunk on its own).
+    """
+    inside = np.zeros(len(xyz_world), bool)
+    for lower, upper in boxes:
+        inside |= ((xyz_world > lower) & (xyz_world < upper)).all(axis=1)
+    return inside
+
+
+def chunk_rows(inside: Bool[np.ndarray, " m"]) -> Int32[np.ndarray, " m"]:
+    """Row in the chunk of each voxel of the scene, -1 outside of the chunk."""
+    rows = np.full(len(inside), -1, np.int32)
+    rows[inside] = np.arange(np.count_nonzero(inside), dtype=np.int32)
+    return rows

@@ -1,0 +1,293 @@
+"""Batches of overlapping frame pairs for pretraining."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int32, Int64
+
+from pipeline.config import Matching, Pretraining
+from pipeline.data.augment import augment_colour
+from pipeline.data.chunks import chunk_rows, frame_box, in_boxes
+from pipeline.data.images import normalise, to_unit_range
+from pipeline.data.store import SceneStore, StoredFrame
+from pipeline.geometry.correspondence import match_pixels
+from pipeline.schemas import ArtifactError
+
+#: A batch gives up after this many redraws in a row: then the geometry is wrong, not the draw.
+MAX_REDRAWS = 200
+
+# Independent random streams, so that a variant's losses never change another stream's draws.
+_ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR = range(5)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """B frame pairs; views a come first, then views b, wherever 2B stand.
+
+    Attributes:
+        names: "scene: frame_a-frame_b" of each pair, for messages.
+        n_redrawn: pairs that had no match and were replaced.
+        images: float32 (2B, 3, H, W), ImageNet-normalised RGB.
+        pixel_a: int64 (B, N), flat pixel of view a, matched with `pixel_b`.
+        pixel_b: int64 (B, N), flat pixel of view b.
+        voxel_pixel: int64 (2B, N), flat pixel matched with `voxel_row`; N is 0 without voxels.
+        voxel_row: int64 (2B, N), row of `coords`.
+        coords: int32 (V, 4), scene of the batch and grid cell, the 3D network's input.
+        features: float32 (V, 3), RGB in [0, 1].
+    """
+
+    names: tuple[str, ...]
+    n_redrawn: int
+    images: Float32[torch.Tensor, "b2 3 h w"]
+    pixel_a: Int64[torch.Tensor, "b n"]
+    pixel_b: Int64[torch.Tensor, "b n"]
+    voxel_pixel: Int64[torch.Tensor, "b2 nv"]
+    voxel_row: Int64[torch.Tensor, "b2 nv"]
+    coords: Int32[torch.Tensor, "v 4"]
+    features: Float32[torch.Tensor, "v 3"]
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """The batch with its tensors on `device`."""
+        tensors = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), torch.Tensor)
+        }
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class _Matches:
+    """One pair with everything it can be matched by."""
+
+    scene: str
+    frames: tuple[StoredFrame, StoredFrame]
+    pixels: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        return f"{self.scene}: {self.frames[0].frame_id}-{self.frames[1].frame_id}"
+
+
+class PairBatches(torch.utils.data.Dataset[PairBatch]):
+    """Batch number -> batch, as a pure function of the seed and the number.
+
+    A resumed run therefore sees what an uninterrupted one would, and all variants of one seed see
+    the same pairs: a pair counts as unusable if it lacks pixel or voxel matches, whichever losses
+    are on. Each epoch is a permutation of all pairs in which `pairs_per_scene` pairs of a scene
+    follow each other; an incomplete last batch is dropped.
+    """
+
+    def __init__(
+        self,
+        scenes: Mapping[str, SceneStore],
+        pretraining: Pretraining,
+        matching: Matching,
+        seed: int,
+        with_voxels: bool,
+    ) -> None:
+        """Collect the pairs of all scenes.
+
+        Args:
+            scenes: Name -> artifacts.
+            pretraining: Batch size, overlap, number of matches, augmentation.
+            matching: What counts as one place.
+            seed: Of order and sampling.
+            with_voxels: Whether the batches carry the 3D input (GEO).
+
+        Raises:
+            ArtifactError: no scene has a pair that overlaps enough, or an artifact is unreadable.
+            ValueError: `batch_pairs` cannot be split into `accumulation` parts.
+        """
+        if pretraining.batch_pairs % pretraining.accumulation:
+            raise ValueError(
+                f"pretraining.batch_pairs ({pretraining.batch_pairs}) is not a multiple of "
+                f"pretraining.accumulation ({pretraining.accumulation})"
+            )
+        self.scenes = dict(scenes)
+        self.batch_pairs = pretraining.batch_pairs // pretraining.accumulation
+        self.matching = matching
+        self.seed = seed
+        self.with_voxels = with_voxels
+        self._pretraining = pretraining
+        self._pairs = {
+            name: pairs
+            for name, scene in sorted(self.scenes.items())
+            if len(pairs := scene.pairs(pretraining.min_overlap))
+        }
+        if not self._pairs:
+            raise ArtifactError(
+                f"none of {len(self.scenes)} scenes has a pair of frames with overlap >= "
+                f"{pretraining.min_overlap} (pretraining.min_overlap); see the overlaps tables "
+                "with `python -m pipeline inspect`"
+            )
+        self._names = list(self._pairs)
+        self._order: tuple[int, np.ndarray] | None = None
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of all scenes."""
+        return sum(len(pairs) for pairs in self._pairs.values())
+
+    def __len__(self) -> int:
+        """Batches of one epoch."""
+        return max(1, self.n_pairs // self.batch_pairs)
+
+    def _epoch_order(self, epoch: int) -> Int64[np.ndarray, "p 2"]:
+        """Scene number and pair number of every pair, in this epoch's order."""
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng([self.seed, _ORDER, epoch])
+            rows, groups, n_groups = [], [], 0
+            for number, pairs in enumerate(self._pairs.values()):
+                order = rng.permutation(len(pairs))
+                rows.append(np.stack([np.full_like(order, number), order], axis=1))
+                groups.append(n_groups + np.arange(len(pairs)) // self._pretraining.pairs_per_scene)
+                n_groups = int(groups[-1][-1]) + 1
+            rank = rng.permutation(n_groups)[np.concatenate(groups)]
+            self._order = (epoch, np.concatenate(rows)[np.argsort(rank, kind="stable")])
+        return self._order[1]
+
+    def _match(self, scene_number: int, pair_number: int) -> _Matches | None:
+        """One pair with its pixel matches, or None if it has no pixel or no voxel matches."""
+        name = self._names[scene_number]
+        scene = self.scenes[name]
+        id_a, id_b = self._pairs[name][pair_number].tolist()
+        a, b = scene.frames.load(id_a), scene.frames.load(id_b)
+        radius_m = (
+            self.matching.radius_m
+            if self.matching.mode == "strict"
+            else self.matching.pri3d_pixel_z_m
+        )
+        pixels = match_pixels(
+            a.depth,
+            a.K,
+            a.T_world_camera,
+            b.depth,
+            b.K,
+            b.T_world_camera,
+            self.matching.mode,
+            radius_m,
+        )
+        has_voxels = all(len(scene.pixel_voxels(frame_id).pixel) for frame_id in (id_a, id_b))
+        return _Matches(name, (a, b), pixels) if len(pixels[0]) and has_voxels else None
+
+    def _draw(self, number: int) -> tuple[list[_Matches], int]:
+        """The pairs of one batch and how many had to be replaced."""
+        epoch, within = divmod(number, len(self))
+        order = self._epoch_order(epoch)
+        start = within * self.batch_pairs
+        picked = np.resize(order[start:], (self.batch_pairs, 2))
+        rng = np.random.default_rng([self.seed, _REDRAW, number])
+        matches, n_redrawn = [], 0
+        for scene_number, pair_number in picked.tolist():
+            found = self._match(scene_number, pair_number)
+            for _ in range(MAX_REDRAWS):
+                if found is not None:
+                    break
+                n_redrawn += 1
+                found = self._match(*order[rng.integers(len(order))].tolist())
+            if found is None:
+                raise ArtifactError(
+                    f"batch {number}: {MAX_REDRAWS} pairs in a row have no match, the first "
+                    f"{self._names[scene_number]}: "
+                    f"{self._pairs[self._names[scene_number]][pair_number].tolist()}; check poses "
+                    "and geometry.matching with `python -m pipeline inspect`"
+                )
+            matches.append(found)
+        return matches, n_redrawn
+
+    def __getitem__(self, number: int) -> PairBatch:
+        """Batch `number`, counted from the start of training over all epochs."""
+        matches, n_redrawn = self._draw(number)
+        n_matches = self._pretraining.contrast.n_matches
+        rng = np.random.default_rng([self.seed, _PIXEL_PAIRS, number])
+        chosen = [_sample(rng, len(found.pixels[0]), n_matches) for found in matches]
+        pixel_a, pixel_b = (
+            np.stack(
+                [found.pixels[view][rows] for found, rows in zip(matches, chosen, strict=True)]
+            )
+            for view in (0, 1)
+        )
+        views = [(found.scene, found.frames[view]) for view in (0, 1) for found in matches]
+        if self.with_voxels:
+            voxels = self._voxels(views, number)
+        else:
+            empty = np.empty((len(views), 0), np.int64)
+            voxels = (empty, empty, np.empty((0, 4), np.int32), np.empty((0, 3), np.float32))
+        voxel_pixel, voxel_row, coords, features = (torch.from_numpy(array) for array in voxels)
+        return PairBatch(
+            names=tuple(found.name for found in matches),
+            n_redrawn=n_redrawn,
+            images=self._images([frame for _, frame in views], number),
+            pixel_a=torch.from_numpy(pixel_a).long(),
+            pixel_b=torch.from_numpy(pixel_b).long(),
+            voxel_pixel=voxel_pixel,
+            voxel_row=voxel_row,
+            coords=coords,
+            features=features,
+        )
+
+    def _images(self, frames: list[StoredFrame], number: int) -> Float32[torch.Tensor, "b2 3 h w"]:
+        images = to_unit_range(np.stack([frame.color for frame in frames]))
+        if self._pretraining.augmentation.colour:
+            seed = np.random.SeedSequence([self.seed, _COLOUR, number]).generate_state(1)[0]
+            generator = torch.Generator().manual_seed(int(seed))
+            images = torch.stack([augment_colour(image, generator) for image in images])
+        return normalise(images)
+
+    def _voxels(
+        self, views: list[tuple[str, StoredFrame]], number: int
+    ) -> tuple[
+        Int64[np.ndarray, "b2 n"],
+        Int64[np.ndarray, "b2 n"],
+        Int32[np.ndarray, "v 4"],
+        Float32[np.ndarray, "v 3"],
+    ]:
+        """Sampled pixel-voxel matches of every view, and the chunks they point into."""
+        n_matches = self._pretraining.contrast.n_matches
+        rng = np.random.default_rng([self.seed, _PIXEL_VOXELS, number])
+        pixel = np.empty((len(views), n_matches), np.int64)
+        row = np.empty_like(pixel)
+        coords, features, n_rows = [], [], 0
+        for chunk, name in enumerate(dict.fromkeys(name for name, _ in views)):
+            scene = self.scenes[name]
+            grid = scene.voxels()
+            members = [index for index, (other, _) in enumerate(views) if other == name]
+            matches = {index: scene.pixel_voxels(views[index][1].frame_id) for index in members}
+            inside = in_boxes(
+                grid.xyz_world, np.stack([frame_box(views[index][1]) for index in members])
+            )
+            # Boxes end at points; the centre of a voxel matched with one may lie just outside.
+            for found in matches.values():
+                inside[found.voxel_index] = True
+            rows = chunk_rows(inside) + n_rows
+            for index, found in matches.items():
+                sampled = _sample(rng, len(found.pixel), n_matches)
+                pixel[index] = found.pixel[sampled]
+                row[index] = rows[found.voxel_index[sampled]]
+            cells = grid.coords[inside]
+            coords.append(np.insert(cells, 0, chunk, axis=1).astype(np.int32))
+            features.append(grid.rgb[inside].astype(np.float32) / np.float32(255))
+            n_rows += len(cells)
+        return pixel, row, np.concatenate(coords), np.concatenate(features)
+
+
+def _sample(rng: np.random.Generator, n: int, size: int) -> Int64[np.ndarray, " size"]:
+    """`size` of n rows, without replacement where there are enough.
+
+    Source: spec A.8 (1,024 matches uniformly, with replacement if fewer).
+    """
+    return rng.choice(n, size, replace=n < size)
+
+
+def batch_stream(batches: PairBatches, numbers: range, workers: int) -> Iterator[PairBatch]:
+    """The batches of the given numbers in order, made by `workers` processes (0: by this one)."""
+    loader = torch.utils.data.DataLoader(
+        batches,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+    )
+    return iter(loader)

@@ -1,0 +1,151 @@
+"""Which pixels and voxels, and which pixels of two frames, are one place.
+
+Both tests of Matching.mode: `strict` measures the distance in 3D (paper 000's text), `pri3d`
+compares depths along z after projection (the code; pri3d_family.md A.8, F.1).
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, UInt8
+
+from pipeline.geometry.camera import invert_pose
+from pipeline.geometry.correspondence_kernels import (
+    camera_points,
+    nearest_pixels,
+    nearest_voxels,
+    visible_points,
+)
+from pipeline.geometry.grid_kernels import build_table
+from pipeline.geometry.voxels import Voxels
+
+Mode = Literal["strict", "pri3d"]
+
+
+class VoxelMatcher:
+    """Pixel-voxel matches of the frames of one scene.
+
+    Args:
+        voxels: the scene's voxels.
+        mode: `strict`: one row per valid pixel with a voxel centre within the tolerance, its
+            nearest. `pri3d`: one row per voxel in front of the camera whose z differs by less than
+            the tolerance from the depth of the pixel it falls on.
+        tolerance_m: metres; `strict`: in 3D, inclusive; `pri3d`: along z, exclusive. At most 0.255.
+
+    Raises:
+        ValueError: unknown mode, or a tolerance that uint8 millimetres cannot hold.
+
+    Source: `strict`: paper 000 section 3.1 (2 cm). `pri3d`: pri3d_family.md A.8: voxels are placed
+    as the code does (truncated toward zero, no half-cell offset) and pixels found by truncation.
+    Deviation: pixels without depth and voxels behind the camera never match (F.2).
+    """
+
+    def __init__(self, voxels: Voxels, mode: Mode, tolerance_m: float) -> None:
+        _check_mode(mode)
+        if not 0 < tolerance_m <= 0.255:
+            raise ValueError(f"the tolerance must be in (0, 0.255] m, not {tolerance_m}")
+        self.mode = mode
+        self.tolerance_m = tolerance_m
+        self.voxels = voxels
+        self._cells = voxels.coords.astype(np.int64)
+        self._slots = build_table(self._cells)
+        first = np.rint(voxels.grid_origin / voxels.voxel_size_m)
+        index = self._cells + first
+        self._places = (index + (index < 0)) * voxels.voxel_size_m
+
+    def match(
+        self,
+        depth: Float32[np.ndarray, "h w"],
+        K: Float64[np.ndarray, "3 3"],
+        T_world_camera: Float64[np.ndarray, "4 4"],
+    ) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], UInt8[np.ndarray, " n"]]:
+        """Match one frame.
+
+        Args:
+            depth: float32 (H, W), metres along z; 0, NaN or infinite where invalid.
+            K: float64 (3, 3), pixels at the size of `depth`.
+            T_world_camera: float64 (4, 4).
+
+        Returns:
+            pixel: int32 (N,), flat index v * W + u, ascending.
+            voxel_index: int32 (N,), rows of the voxels.
+            distance_mm: uint8 (N,), millimetres; 3D (`strict`) or along z (`pri3d`).
+        """
+        depth = np.ascontiguousarray(depth)
+        if self.mode == "strict":
+            pixel, voxel, distance = nearest_voxels(
+                depth,
+                K,
+                T_world_camera,
+                self._slots,
+                self._cells,
+                self.voxels.voxel_size_m,
+                self.voxels.grid_origin,
+                self.tolerance_m,
+            )
+        else:
+            T_camera_world = invert_pose(T_world_camera)
+            pixel, voxel, distance = visible_points(
+                depth, K, T_camera_world, self._places, self.tolerance_m
+            )
+            order = np.argsort(pixel, kind="stable")
+            pixel, voxel, distance = pixel[order], voxel[order], distance[order]
+        return pixel, voxel, np.rint(distance * 1000).astype(np.uint8)
+
+
+def match_pixels_to_voxels(
+    depth: Float32[np.ndarray, "h w"],
+    K: Float64[np.ndarray, "3 3"],
+    T_world_camera: Float64[np.ndarray, "4 4"],
+    voxels: Voxels,
+    mode: Mode,
+    tolerance_m: float,
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], UInt8[np.ndarray, " n"]]:
+    """Match a single frame; for several frames of a scene keep one `VoxelMatcher`."""
+    return VoxelMatcher(voxels, mode, tolerance_m).match(depth, K, T_world_camera)
+
+
+def match_pixels(
+    depth_a: Float32[np.ndarray, "ha wa"],
+    K_a: Float64[np.ndarray, "3 3"],
+    T_world_a: Float64[np.ndarray, "4 4"],
+    depth_b: Float32[np.ndarray, "hb wb"],
+    K_b: Float64[np.ndarray, "3 3"],
+    T_world_b: Float64[np.ndarray, "4 4"],
+    mode: Mode,
+    radius_m: float,
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+    """Match the pixels of a to those of b; not symmetric, several of a may share one of b.
+
+    Args:
+        depth_a, depth_b: float32 (H, W), metres along z; 0, NaN or infinite where invalid.
+        K_a, K_b: float64 (3, 3), pixels at the sizes of the depths.
+        T_world_a, T_world_b: float64 (4, 4), camera-to-world.
+        mode: `strict`: each valid pixel of a goes to the pixel of b whose 3D point is nearest, if
+            that is within `radius_m`. `pri3d`: to the pixel that its point falls on (truncated), if
+            their depths differ by less than `radius_m`.
+        radius_m: metres; `strict`: in 3D, inclusive; `pri3d`: along z, exclusive.
+
+    Returns:
+        pixel_a, pixel_b: int32 (N,), flat indices v * W + u; pixel_a ascending.
+
+    Raises:
+        ValueError: unknown mode.
+
+    Source: paper 000 section 3.1 (`strict`, 2 cm); pri3d_family.md A.8 (`pri3d`, 5 cm).
+    Deviation: pixels without depth and points behind the camera never match (F.2).
+    """
+    _check_mode(mode)
+    depth_a, depth_b = np.ascontiguousarray(depth_a), np.ascontiguousarray(depth_b)
+    T_b_a = invert_pose(T_world_b) @ T_world_a
+    points_a = camera_points(depth_a, K_a)
+    if mode == "pri3d":
+        pixel_b, pixel_a, _ = visible_points(depth_b, K_b, T_b_a, points_a, radius_m)
+        return pixel_a, pixel_b
+    points_b = camera_points(depth_b, K_b)
+    return nearest_pixels(points_a, T_b_a, points_b, depth_b.shape, K_b, radius_m)
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in ("strict", "pri3d"):
+        raise ValueError(f"no match mode {mode!r}; known: strict, pri3d")

@@ -1,0 +1,134 @@
+"""Weights from files: every tensor has to fit, and what does not is named."""
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipeline.models.unet import UNet2D
+
+#: torchvision's classifier, which an encoder does not have.
+CLASSIFIER = ("fc.weight", "fc.bias")
+#: At most so many tensors of each kind are named in an error.
+NAMED = 20
+
+
+class CheckpointError(Exception):
+    """Weights that cannot be used; the text names the file and the tensors."""
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a flat state dict onto the CPU, without running any code that it may hold.
+
+    Args:
+        path: `.safetensors`, or any file of `torch.save`.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        CheckpointError: missing or unreadable file, or not a flat dict of tensors.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such checkpoint file")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"{file}: not a readable checkpoint: {error}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        holds = list(state)[:NAMED] if isinstance(state, Mapping) else type(state).__name__
+        raise CheckpointError(f"{file}: expected a flat dict of tensors, holds {holds}")
+    return dict(state)
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """Copy `state` into `module`; every name and shape has to fit.
+
+    Args:
+        module: takes the weights; left as it is if they do not fit.
+        state: name -> tensor.
+        source: where the weights come from, for the error.
+
+    Raises:
+        CheckpointError: names the missing, unexpected and misshapen tensors.
+    """
+    expected = module.state_dict()
+    shapes = [
+        f"{name} {tuple(state[name].shape)}, needs {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    problems = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "of another shape": shapes,
+    }
+    lines = [
+        f"  {len(names)} {problem}: {'; '.join(names[:NAMED])}{' ...' * (len(names) > NAMED)}"
+        for problem, names in problems.items()
+        if names
+    ]
+    if lines:
+        name = type(module).__name__
+        raise CheckpointError("\n".join([f"{source}: does not fit this {name}; tensors:", *lines]))
+    module.load_state_dict(state)
+
+
+def load_torchvision_encoder(path: str | os.PathLike[str], unet: UNet2D) -> None:
+    """Start a UNet's encoder from a ResNet checkpoint of torchvision's format.
+
+    The classifier is dropped. BatchNorm's batch counters, which checkpoints older than PyTorch
+    0.4.1 lack and which have no effect, may be absent. Nothing is downloaded.
+
+    Args:
+        path: file with the state dict.
+        unet: of the checkpoint's depth and of width 1; its encoder is overwritten.
+
+    Raises:
+        CheckpointError: unreadable file, or any tensor missing, unexpected or misshapen.
+    """
+    counters = {
+        name: tensor
+        for name, tensor in unet.encoder.state_dict().items()
+        if name.endswith(".num_batches_tracked")
+    }
+    state = {name: tensor for name, tensor in read_state(path).items() if name not in CLASSIFIER}
+    load_strict(unet.encoder, counters | state, path)
+
+
+def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
+    """The 2D UNet of a pretraining run, on the CPU, in training mode.
+
+    Args:
+        folder: holds `model.safetensors`, of which the tensors `unet.*` are taken, and
+            `metadata.json`, of which `model` holds the constructor's arguments.
+
+    Raises:
+        CheckpointError: missing or unreadable files, or tensors that do not fit each other.
+    """
+    metadata_file, weights_file = Path(folder) / "metadata.json", Path(folder) / "model.safetensors"
+    try:
+        unet = UNet2D(**json.loads(metadata_file.read_text(encoding="utf-8"))["model"])
+    except OSError as error:
+        raise CheckpointError(f"{metadata_file}: {error.strerror}; was it pretrained?") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{metadata_file}: `model` does not hold the arguments of UNet2D: {error!r}"
+        ) from error
+    prefix = "unet."
+    state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in read_state(weights_file).items()
+        if name.startswith(prefix)
+    }
+    load_strict(unet, state, weights_file)
+    return unet

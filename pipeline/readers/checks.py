@@ -1,0 +1,144 @@
+"""Checks that all readers share: names, calibration, poses and depth."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, UInt16
+
+from pipeline.readers.base import Frame, ReaderError
+
+#: Largest |R R^T - I| of a rotation; real trackers reach 4e-4 (geometry_reference.md section 2).
+ROTATION_TOLERANCE = 1e-2
+#: Cameras further away are taken for damaged files (voxel indices are 32-bit).
+MAX_TRANSLATION_M = 1e5
+#: Raw depth that means "no measurement" beside 0.
+DEPTH_SATURATED = 65535
+
+
+class FrameProblem(Exception):
+    """A frame that cannot be used; becomes `Frame.status` and `Frame.reason`."""
+
+    def __init__(self, status: str, reason: str, missing_file: bool = False):
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.missing_file = missing_file
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether a file is at fault: a recording loses poses and depth by itself."""
+        return self.missing_file or self.status not in ("no_pose", "no_depth")
+
+
+def skipping(load: Callable[[int], Frame]) -> Callable[[int], Frame]:
+    """`load`, but a FrameProblem becomes a skipped Frame."""
+
+    def load_or_skip(frame_id: int) -> Frame:
+        try:
+            return load(frame_id)
+        except FrameProblem as problem:
+            return Frame(frame_id, problem.status, problem.reason, None, None, None, None)
+
+    return load_or_skip
+
+
+def check_scene_name(scene: str) -> str:
+    """The name, if it is the name of one folder.
+
+    Raises:
+        ReaderError: empty, `.` or `..`, or with a path separator: it would leave the raw folder.
+    """
+    if scene in ("", ".", "..") or any(character in scene for character in "/\\\0"):
+        raise ReaderError(f"{scene!r} is no scene name: it must name one folder")
+    return scene
+
+
+def check_intrinsics(K: Float[np.ndarray, "n n"], where: str) -> Float64[np.ndarray, "3 3"]:
+    """The 3x3 intrinsics of a 3x3 or 4x4 calibration matrix.
+
+    Args:
+        K: Calibration, pixels.
+        where: File (and field) for the message.
+
+    Raises:
+        ReaderError: not finite, focal lengths not positive, or not a pinhole matrix.
+    """
+    K = np.array(K[:3, :3], np.float64)
+    if not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0 or (K[2] != [0, 0, 1]).any():
+        raise ReaderError(
+            f"{where}: not the intrinsics of a pinhole camera "
+            f"(needed: fx 0 cx / 0 fy cy / 0 0 1, in pixels): {K.tolist()}"
+        )
+    return K
+
+
+def check_pose(T_world_camera: Float[np.ndarray, "4 4"], where: str) -> Float64[np.ndarray, "4 4"]:
+    """The pose, if it is one.
+
+    Args:
+        T_world_camera: Camera-to-world, metres.
+        where: File (and frame) for the message.
+
+    Raises:
+        FrameProblem: `no_pose` for entries that are not finite (ScanNet marks lost tracking by
+            -inf: spec A.1), `bad_pose` for what is not a rigid motion.
+    """
+    T = np.array(T_world_camera, np.float64)
+    if not np.isfinite(T).all():
+        raise FrameProblem("no_pose", f"{where}: pose has entries -inf, inf or NaN (tracking lost)")
+    if np.abs(T).max() > MAX_TRANSLATION_M:
+        raise FrameProblem("bad_pose", f"{where}: pose has entries beyond {MAX_TRANSLATION_M:g} m")
+    R = T[:3, :3]
+    error = np.abs(R @ R.T - np.eye(3)).max()
+    if error > ROTATION_TOLERANCE or np.linalg.det(R) < 0:
+        raise FrameProblem(
+            "bad_pose", f"{where}: pose is no rotation: |R R^T - I| {error:.3g}, or a reflection"
+        )
+    if np.abs(T[3] - [0, 0, 0, 1]).max() > ROTATION_TOLERANCE:
+        raise FrameProblem("bad_pose", f"{where}: last row of the pose is not 0 0 0 1")
+    return T
+
+
+def depth_in_metres(
+    depth_raw: UInt16[np.ndarray, "h w"], shift: float, where: str
+) -> Float32[np.ndarray, "h w"]:
+    """Metres from raw depth; 0 and 65535 become 0.
+
+    Args:
+        depth_raw: uint16 (H, W).
+        shift: Raw units per metre.
+        where: File (and frame) for the message.
+
+    Raises:
+        FrameProblem: `no_depth` if no pixel is valid.
+
+    Source: spec A.1 and geometry_reference.md section 2 (65535).
+    """
+    valid = (depth_raw > 0) & (depth_raw < DEPTH_SATURATED)
+    if not valid.any():
+        raise FrameProblem("no_depth", f"{where}: depth has no valid pixel (all 0 or 65535)")
+    return np.where(valid, depth_raw / np.float32(shift), np.float32(0))
+
+
+def read_matrix(path: Path, sizes: tuple[int, ...]) -> Float64[np.ndarray, "n n"]:
+    """Square matrix from a text file.
+
+    Args:
+        path: Text file of whitespace-separated numbers.
+        sizes: Numbers of rows that are allowed.
+
+    Raises:
+        ValueError: the file cannot be read or holds something else; the text names the file.
+    """
+    try:
+        numbers = np.array([float(word) for word in path.read_text("utf-8").split()])
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: holds something that is no number") from error
+    for size in sizes:
+        if len(numbers) == size * size:
+            return numbers.reshape(size, size)
+    wanted = " or ".join(f"{size}x{size}" for size in sizes)
+    raise ValueError(f"{path}: needed: {wanted} numbers; found: {len(numbers)}")

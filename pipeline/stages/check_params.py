@@ -1,0 +1,38 @@
+"""`check-params`: validate params.yaml and explain its keys."""
+
+import argparse
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Params, load_params, params_path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command line."""
+    parser.add_argument("file", nargs="?", help="params file (default: params.yaml)")
+    parser.add_argument("--explain", action="store_true", help="list every key with its meaning")
+
+
+def explained(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield key, value and description of every leaf of a params section."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from explained(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value), field.description or ""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print that the file is valid, or raise ParamsError with every problem."""
+    params: Params = load_params(args.file)
+    console = Console()
+    if args.explain:
+        table = Table("key", "value", "meaning", title=str(args.file or params_path()))
+        for row in explained(params):
+            table.add_row(*row)
+        console.print(table)
+    console.print(f"{args.file or params_path()}: valid, params hash {params.section_hash()}")

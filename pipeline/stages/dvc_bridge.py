@@ -1,0 +1,125 @@
+"""What Snakemake knows of DVC's stages: their inputs, and whether they are up to date.
+
+Ownership: Snakemake owns the per-scene Parquet files and the manifests, DVC the trained models,
+metrics and tables. A training rule's output is a stamp, the stage's entry of dvc.lock. Stamps are
+only a view of DVC's state: `reconcile` rewrites them before every plan, so whatever `dvc repro`,
+`dvc checkout` or a deleted models/ folder did is seen by Snakemake without running a job.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from pipeline import layout
+from pipeline.atomic import write_text
+from pipeline.stages.common import StageError
+
+
+@dataclass(frozen=True)
+class DvcStage:
+    """One stage item of dvc.yaml with the params of this workspace filled in.
+
+    Attributes:
+        name: e.g. `pretrain@rooms-view-0`.
+        inputs: what its Snakemake rule waits for: manifests, and the stamps of upstream stages.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        """Name of the stage in dvc.yaml, and of its Snakemake rule."""
+        return self.name.partition("@")[0]
+
+
+def load_stages() -> dict[str, DvcStage]:
+    """Read dvc.yaml, in an order in which every stage follows those it depends on.
+
+    Raises:
+        StageError: dvc.yaml and params.yaml do not fit together.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from networkx import topological_sort
+
+    try:
+        repo = Repo()
+        graph = repo.index.graph
+    except DvcException as error:
+        raise StageError(f"dvc.yaml cannot be read with this params.yaml: {error}") from error
+    root = Path(repo.root_dir)
+    stages: dict[str, DvcStage] = {}
+    for stage in reversed(list(topological_sort(graph))):
+        upstream = sorted(other.addressing for other in graph.successors(stage))
+        manifests = [
+            str(Path(dep.fs_path).relative_to(root))
+            for dep in stage.deps
+            if dep.fs_path.startswith(str(root / "manifests"))
+        ]
+        # The artifacts stage is Snakemake's own work: its consumers wait for the manifests.
+        stamps = [
+            str(layout.stamp(name)) for name in upstream if not name.startswith("artifacts@")
+        ]
+        if stage.addressing.startswith("artifacts@"):
+            manifests = [str(Path(out.fs_path).relative_to(root)) for out in stage.outs]
+        stages[stage.addressing] = DvcStage(stage.addressing, tuple(manifests + stamps))
+    repo.close()
+    return stages
+
+
+def changed_stages() -> set[str]:
+    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell."""
+    command = ["dvc", "--wait-for-lock", "status", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise StageError(f"`{' '.join(command)}` failed:\n{result.stderr}")
+    return set(json.loads(result.stdout or "{}"))
+
+
+def lock_entry(stage: str) -> str | None:
+    """The stage's entry of dvc.lock as text, or None where it never ran."""
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return None
+    entry = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}).get(stage)
+    return None if entry is None else json.dumps(entry, indent=1, sort_keys=True) + "\n"
+
+
+def write_stamp(stage: str) -> None:
+    """Write the stamp of a stage that just ran.
+
+    Raises:
+        StageError: dvc.lock has no entry for it.
+    """
+    entry = lock_entry(stage)
+    if entry is None:
+        raise StageError(f"dvc.lock has no entry for {stage}: DVC did not record its run")
+    write_text(layout.stamp(stage), entry)
+
+
+def reconcile(stages: dict[str, DvcStage]) -> None:
+    """Make the stamps say what DVC says; call it in Snakemake's main process only.
+
+    A stage that DVC would run loses its stamp. One that is up to date gets it, with a time not
+    older than its inputs', so that Snakemake plans neither a run nor a rerun.
+
+    Args:
+        stages: As `load_stages` returns them: upstream first.
+    """
+    changed = changed_stages()
+    for name, stage in stages.items():
+        stamp = layout.stamp(name)
+        entry = lock_entry(name)
+        if name in changed or entry is None:
+            stamp.unlink(missing_ok=True)
+            continue
+        if not stamp.exists() or stamp.read_text() != entry:
+            write_text(stamp, entry)
+        newest = max((os.stat(p).st_mtime_ns for p in stage.inputs if Path(p).exists()), default=0)
+        if stamp.stat().st_mtime_ns < newest:
+            os.utime(stamp, ns=(newest, newest))

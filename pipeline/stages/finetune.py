@@ -1,0 +1,128 @@
+"""`finetune`: pretrained weights -> all tasks and protocols, metrics and pictures."""
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.atomic import atomic_path, write_json
+from pipeline.config import Params
+from pipeline.data.cache import ByteCache
+from pipeline.data.labelled import LabelledFrames, load_labelled
+from pipeline.models.loading import CheckpointError, load_pretrained
+from pipeline.readers.labels import class_names
+from pipeline.stages import training_run
+from pipeline.stages.common import StageError, scene_names, validation_scenes
+from pipeline.training.checkpoint import atomic_folder, save_tensors
+from pipeline.training.finetune import CellResult, Finetuner, finetune, picture_rows
+from pipeline.training.optimisation import TrainingError
+from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
+
+#: Sections of params.yaml that decide the result, beside the pretrained weights.
+SECTIONS = ("dataset", "rooms", "labelled", "finetuning")
+
+add_arguments = training_run.add_arguments
+
+
+def run(args: argparse.Namespace) -> None:
+    """Finetune and store results/DATASET/finetune/VARIANT-sSEED, and the weights in models/."""
+    params, device = training_run.start(args)
+    dataset, item = params.dataset.name, (params.dataset.name, args.variant, args.seed)
+    used = training_run.used_params(params, SECTIONS, args.variant)
+    pretrained = layout.pretrained(*item)
+    inputs = [
+        *training_run.manifests(params, ["labelled_frames"]),
+        *(pretrained / name for name in ("model.safetensors", "metadata.json")),
+    ]
+    scratch = layout.checkpoint_dir("finetune", *item)
+    try:
+        unet = load_pretrained(pretrained)
+        training, validation = load_labelled(
+            layout.artifacts_dir(dataset),
+            scene_names(params),
+            validation_scenes(params),
+            params.labelled.validation_frames,
+            ByteCache(),
+        )
+        finetuner = Finetuner(unet, training, validation, params.finetuning, args.seed, device)
+        labelled = {"training": training.labelled_rows(), "validation": validation.labelled_rows()}
+        everything = {
+            "training": list(range(len(training))),
+            "validation": list(range(len(validation))),
+        }
+        classes = class_names(params.labelled.label_map)
+        tasks = {
+            "depth": depth_task(params.finetuning),
+            "reconstruction": reconstruction_task(),
+            "segmentation": segmentation_task(classes, device),
+        }
+        skipped = _skipped(params, labelled)
+        cells = finetune(
+            finetuner,
+            params.finetuning.protocols,
+            [tasks[name] for name in params.finetuning.tasks if name not in skipped],
+            lambda task: labelled if task.name == "segmentation" else everything,
+            scratch / training_run.run_key(used, args.seed, inputs),
+        )
+    except (TrainingError, CheckpointError) as error:
+        raise StageError(f"finetune {args.variant} s{args.seed}: {error}") from error
+    training_run.check_unchanged(used, SECTIONS, args.variant)
+    if params.finetuning.keep_weights:
+        _store_weights(layout.finetuned(*item), cells, unet.settings)
+    with atomic_folder(layout.finetune_results(*item)) as folder:
+        write_json(
+            folder / "metrics.json",
+            {
+                "variant": args.variant,
+                "seed": args.seed,
+                "dataset": dataset,
+                "n_train": len(training),
+                "n_validation": len(validation),
+                "skipped": skipped,
+                "cells": {name: cell.metrics for name, cell in cells.items()},
+            },
+        )
+        _store_pictures(folder / "pictures.npz", cells, validation)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _skipped(params: Params, labelled: Mapping[str, list[int]]) -> dict[str, str]:
+    """Task -> why it cannot be done with these frames."""
+    empty = [split for split, rows in labelled.items() if not rows]
+    if "segmentation" not in params.finetuning.tasks or not empty:
+        return {}
+    return {"segmentation": f"no labels in the {' and '.join(empty)} frames"}
+
+
+def _store_weights(
+    path: Path, cells: Mapping[str, CellResult], settings: Mapping[str, object]
+) -> None:
+    """One safetensors file per cell, with the UNet's arguments and the metrics in its header."""
+    with atomic_folder(path) as folder:
+        for name, cell in cells.items():
+            file = folder / f"{name.replace('/', '-')}.safetensors"
+            save_tensors(file, cell.weights, {"model": settings, "metrics": cell.metrics})
+
+
+def _store_pictures(
+    path: Path, cells: Mapping[str, CellResult], validation: LabelledFrames
+) -> None:
+    """A few validation frames and what each cell predicts for them."""
+    rows = picture_rows(len(validation))
+    frames = [validation[row] for row in rows]
+    arrays = {
+        "frame": np.array(
+            [f"{scene} {frame}" for scene, frame in (validation.keys[r] for r in rows)]
+        ),
+        "image": np.stack([frame.color for frame in frames]),
+        "depth_true": np.stack([frame.depth for frame in frames]),
+    }
+    for name, cell in cells.items():
+        if cell.picture is not None:
+            array = cell.picture.cpu().numpy()
+            arrays[name] = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+"""What the stages that work on one scene share: command line, raw scene and provenance."""
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import layout
+from pipeline.config import Params, load_params
+from pipeline.readers import READERS
+from pipeline.readers.base import Scene
+from pipeline.stages.common import expand
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of a stage that works on one scene."""
+    parser.add_argument("scene", metavar="SCENE", help="scene name")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="artifacts folder (default: the dataset's own)"
+    )
+
+
+def runner(work: Callable[[Params, str, Path], str]) -> Callable[[argparse.Namespace], None]:
+    """Command that does `work(params, scene, artifacts folder)` and prints the line it returns."""
+
+    def run(args: argparse.Namespace) -> None:
+        params = load_params()
+        print(work(params, args.scene, args.out or layout.artifacts_dir(params.dataset.name)))
+
+    return run
+
+
+def open_raw_scene(params: Params, scene: str) -> Scene:
+    """The raw scene by the dataset's reader and frame stride."""
+    reader = READERS[params.dataset.reader]
+    return reader.open_scene(expand(params.dataset.raw_dir), scene, params.dataset.frame_stride)
+
+
+def package_version() -> str:
+    """Version of this package."""
+    try:
+        return importlib.metadata.version("rgbd-ssl-pipeline")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def provenance(scene: str, reader: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata of an artifact.
+
+    Args:
+        scene: Scene name.
+        reader: Name of the reader of the raw data.
+        settings: Exactly the params that decide the artifact's content. A param that does not
+            must not stand here: it would change the file and so everything that depends on it.
+
+    Returns:
+        scene, reader, package_version, params_hash (of the settings) and each setting as text.
+    """
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for key, value in settings.items()
+    }
+    content = json.dumps(texts, sort_keys=True)
+    return {
+        **texts,
+        "scene": scene,
+        "reader": reader,
+        "package_version": package_version(),
+        "params_hash": hashlib.sha256(content.encode()).hexdigest()[:12],
+    }

@@ -1,0 +1,88 @@
+"""What the stages pretrain and finetune share: arguments, device, identity of a run."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import layout
+from pipeline.config import Params, load_params, params_path
+from pipeline.stages.common import StageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command line."""
+    parser.add_argument("--variant", required=True, help="key of `variants` in params.yaml")
+    parser.add_argument("--seed", type=int, required=True, help="one of `seeds` in params.yaml")
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="auto: CUDA if there is one",
+    )
+    parser.add_argument("--threads", type=int, help="torch threads (default: OMP_NUM_THREADS)")
+
+
+def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
+    """Read the params and set up torch.
+
+    Raises:
+        StageError: unknown variant, or no such device.
+    """
+    params = load_params()
+    if args.variant not in params.variants:
+        raise StageError(
+            f"{params_path()}: no variant {args.variant!r}; known: {', '.join(params.variants)}"
+        )
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise StageError("--device cuda: this torch finds no CUDA device; use --device auto or cpu")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    cuda = args.device != "cpu" and torch.cuda.is_available()
+    return params, torch.device("cuda" if cuda else "cpu")
+
+
+def used_params(params: Params, sections: Iterable[str], variant: str) -> dict[str, Any]:
+    """The sections that a run depends on, and its own variant, as plain values."""
+    values = params.model_dump(mode="json", include=set(sections))
+    return {**values, "variant": params.variants[variant].model_dump(mode="json")}
+
+
+def run_key(used: dict[str, Any], seed: int, inputs: Iterable[Path]) -> str:
+    """Hash of everything that decides a run's result; names the folder of its checkpoints.
+
+    Args:
+        used: From `used_params`.
+        seed: Of the run.
+        inputs: Files whose content the run depends on; those that do not exist count as empty.
+    """
+    digest = hashlib.sha256(json.dumps([used, seed], sort_keys=True).encode())
+    for path in inputs:
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()[:12]
+
+
+def manifests(params: Params, kinds: Iterable[str]) -> list[Path]:
+    """Content manifests of some artifact kinds."""
+    return [layout.manifest(params.dataset.name, kind) for kind in kinds]
+
+
+def check_unchanged(used: dict[str, Any], sections: Iterable[str], variant: str) -> None:
+    """DVC records params.yaml as it is at the end, so it must still be what the run used.
+
+    Raises:
+        StageError: a used section or the variant was edited meanwhile.
+    """
+    now = load_params()
+    current = used_params(now, sections, variant) if variant in now.variants else {}
+    changed = [name for name, value in used.items() if current.get(name) != value]
+    if changed:
+        raise StageError(
+            f"{params_path()} was edited during the run (changed: {', '.join(changed)}), so its "
+            "result was not stored; the finished checkpoint is kept: undo the edit and start "
+            "again to store it without training, or start again to train with the edit"
+        )

@@ -1,0 +1,37 @@
+"""`write-docs`: regenerate the parts of docs/ that come from the code."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.atomic import write_text
+from pipeline.readers import READERS
+from pipeline.reporting.artifact_docs import artifacts_markdown, fill_layouts, params_schema
+
+DOCS = Path("docs")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments."""
+
+
+def generated_docs() -> dict[Path, str]:
+    """File -> text it should have; also what the tests compare.
+
+    Raises:
+        KeyError: docs/datasets.md and the readers do not name the same layouts.
+        OSError: docs/datasets.md cannot be read.
+    """
+    datasets = DOCS / "datasets.md"
+    layouts = {name: reader.layout for name, reader in READERS.items()}
+    return {
+        DOCS / "artifacts.md": artifacts_markdown(),
+        DOCS / "params.schema.json": params_schema(),
+        datasets: fill_layouts(datasets.read_text(encoding="utf-8"), layouts),
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the generated docs."""
+    for path, text in generated_docs().items():
+        write_text(path, text)
+        print(f"wrote {path}")

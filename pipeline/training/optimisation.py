@@ -1,0 +1,149 @@
+"""SGD with Pri3D's settings, the polynomial schedule, and the loop that uses them."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+
+from pipeline.config import Finetuning, Pretraining
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the text names the step and the data."""
+
+
+def make_sgd(
+    parameters: Iterable[torch.nn.Parameter], section: Pretraining | Finetuning
+) -> torch.optim.SGD:
+    """SGD as in Pri3D.
+
+    Args:
+        parameters: What is trained.
+        section: Rate, momentum, dampening and weight decay.
+
+    Source: spec C.6: momentum 0.9, dampening 0.1, no Nesterov.
+    """
+    return torch.optim.SGD(
+        parameters,
+        lr=section.learning_rate,
+        momentum=section.momentum,
+        dampening=section.dampening,
+        weight_decay=section.weight_decay,
+    )
+
+
+def poly_rate(initial: float, step: int, steps: int, power: float) -> float:
+    """Learning rate of one step.
+
+    Args:
+        initial: Rate at step 0.
+        step: 0 .. steps - 1.
+        steps: Steps of the whole training.
+        power: Exponent.
+
+    Source: spec C.6: lr (1 - s / (S + 1))^0.9, changed at every step.
+    """
+    return initial * (1 - step / (steps + 1)) ** power
+
+
+def place(module: Module, device: torch.device) -> Module:
+    """The module on `device`, with its convolutions in the layout that is fastest (on CPU too)."""
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass
+class Loss:
+    """One part of a step.
+
+    Attributes:
+        total: scalar that is minimised.
+        parts: its named summands, for the log.
+        batch: names of the data, for messages.
+    """
+
+    total: torch.Tensor
+    parts: Mapping[str, float]
+    batch: str
+
+
+@dataclass
+class Progress:
+    """Prints a line now and then: step, losses, rate, throughput, time left.
+
+    Attributes:
+        title: start of each line.
+        steps: steps of the whole training.
+        items_per_step: pairs or images of a step.
+        items: name of these.
+        interval_s: seconds between lines.
+    """
+
+    title: str
+    steps: int
+    items_per_step: int
+    items: str
+    interval_s: float = 10.0
+    _start: float = field(default_factory=time.monotonic)
+    _last: float = -float("inf")
+    _done: int = 0
+
+    def update(self, step: int, losses: Mapping[str, float], rate: float) -> None:
+        """Count a finished step (1-based) and print it if it is due."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._last < self.interval_s and step < self.steps:
+            return
+        self._last = now
+        per_second = self._done / max(now - self._start, 1e-9)
+        values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        print(
+            f"{self.title}  step {step}/{self.steps}  {values}  lr {rate:.4f}  "
+            f"{per_second:.2f} steps/s  {per_second * self.items_per_step:.1f} {self.items}/s  "
+            f"{(self.steps - step) / per_second:.0f} s left",
+            flush=True,
+        )
+
+
+def train(
+    optimizer: torch.optim.Optimizer,
+    rate: Callable[[int], float],
+    first_step: int,
+    steps: int,
+    step_losses: Callable[[int], Iterable[Loss]],
+    after_step: Callable[[int, dict[str, float]], None],
+    parts: int = 1,
+) -> None:
+    """Run the steps first_step .. steps - 1.
+
+    Args:
+        optimizer: Steps on its own parameters.
+        rate: Step -> learning rate.
+        first_step: 0, or the number of steps done before.
+        steps: Steps of the whole training.
+        step_losses: Step -> its parts, made one after the other so that one graph is alive.
+        after_step: Called with the number of steps done and the step's mean losses.
+        parts: Parts of a step (gradient accumulation); their mean is minimised.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    for step in range(first_step, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        optimizer.zero_grad(set_to_none=True)
+        totals: dict[str, float] = {}
+        for loss in step_losses(step):
+            if not torch.isfinite(loss.total):
+                raise TrainingError(
+                    f"step {step}: the loss is {float(loss.total)} (parts: {dict(loss.parts)}) for "
+                    f"{loss.batch}; a lower learning_rate, or inspect these frames"
+                )
+            (loss.total / parts).backward()
+            for name, value in {"loss": float(loss.total), **loss.parts}.items():
+                totals[name] = totals.get(name, 0.0) + value / parts
+        optimizer.step()
+        after_step(step + 1, totals)

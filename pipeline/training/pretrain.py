@@ -1,0 +1,129 @@
+"""Contrastive pretraining of one variant and seed, resumable at any step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.config import Params
+from pipeline.data.pairs import PairBatches, batch_stream
+from pipeline.models.loading import load_torchvision_encoder
+from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
+from pipeline.training.contrastive import ContrastiveModel, contrastive_loss
+from pipeline.training.optimisation import Loss, Progress, make_sgd, place, poly_rate, train
+
+
+@dataclass
+class Pretrained:
+    """Result of a pretraining.
+
+    Attributes:
+        model: the trained networks.
+        steps: optimiser steps done.
+        history: mean losses over each stretch of `HISTORY_STEPS` steps, with its last step.
+        n_redrawn: pairs without a match that were replaced by others.
+    """
+
+    model: ContrastiveModel
+    steps: int
+    history: list[dict[str, float]]
+    n_redrawn: int
+
+
+#: Points of the loss curve that the metadata keep.
+HISTORY_POINTS = 50
+
+
+def initial_model(params: Params, variant: str, seed: int) -> ContrastiveModel:
+    """Networks before training: random from the seed, the encoder perhaps from a checkpoint."""
+    model = ContrastiveModel(params.model, params.variants[variant], seed)
+    if params.model.init_checkpoint is not None:
+        load_torchvision_encoder(params.model.init_checkpoint, model.unet)
+    return model
+
+
+def pretraining_steps(params: Params, batches: PairBatches) -> int:
+    """Optimiser steps of the whole training: as given, or from the epochs."""
+    section = params.pretraining
+    return section.steps or max(1, section.epochs * len(batches) // section.accumulation)
+
+
+def pretrain(
+    params: Params,
+    variant: str,
+    seed: int,
+    batches: PairBatches,
+    device: torch.device,
+    checkpoints: Checkpoints,
+) -> Pretrained:
+    """Train a variant, from its newest checkpoint if there is one.
+
+    Args:
+        params: Sections model, pretraining and the variant are used.
+        variant: Key of `params.variants`; one without losses is not trained.
+        seed: Of the initial weights (order and sampling are those of `batches`).
+        batches: Batch number -> pairs; the same for all variants of a seed.
+        device: Where to train.
+        checkpoints: Folder of this run's states.
+
+    Returns:
+        The networks after the last step. On one CPU thread the weights are the same whether or
+        not the run was interrupted.
+
+    Raises:
+        TrainingError: a loss is not finite.
+
+    Source: paper 000 section 4.1.1; spec C.4, C.6. Deviation: BatchNorm keeps PyTorch's momentum
+    0.1 (Pri3D's schedule falls to 0.001 within 180 steps, longer than short runs' memory).
+    """
+    section, definition = params.pretraining, params.variants[variant]
+    model = place(initial_model(params, variant, seed), device)
+    result = Pretrained(model=model, steps=0, history=[], n_redrawn=0)
+    if not definition.losses:
+        return result
+    steps = pretraining_steps(params, batches)
+    optimizer = make_sgd(model.parameters(), section)
+    recent: dict[str, float] = {}
+    stretch = max(1, steps // HISTORY_POINTS)
+    if (found := checkpoints.load_latest()) is not None:
+        result.steps, state, content = found
+        restore_training_state(state, model, optimizer)
+        result.history, result.n_redrawn, recent = (
+            content[name] for name in ("history", "n_redrawn", "recent")
+        )
+        print(f"{variant} seed {seed}: resumed after step {result.steps}", flush=True)
+    parts = section.accumulation
+    numbers = range(result.steps * parts, steps * parts)
+    stream = batch_stream(batches, numbers, section.workers)
+    progress = Progress(f"pretrain {variant} s{seed}", steps, section.batch_pairs, "pairs")
+    initial_rate = definition.learning_rate or section.learning_rate
+
+    def rate(step: int) -> float:
+        return poly_rate(initial_rate, step, steps, section.poly_power)
+
+    def step_losses(step: int) -> Iterator[Loss]:
+        for _ in range(parts):
+            batch = next(stream)
+            result.n_redrawn += batch.n_redrawn
+            yield contrastive_loss(model, definition, section.contrast, batch.to(device))
+
+    def after_step(done: int, losses: dict[str, float]) -> None:
+        nonlocal recent
+        progress.update(done, losses, rate(done - 1))
+        recent = {name: recent.get(name, 0.0) + value for name, value in losses.items()}
+        if done % stretch == 0:
+            means = {name: round(value / stretch, 5) for name, value in recent.items()}
+            result.history.append({"step": done, **means})
+            recent = {}
+        if done % section.checkpoint_every == 0 or done == steps:
+            content = {
+                "history": result.history,
+                "n_redrawn": result.n_redrawn,
+                "recent": recent,
+            }
+            checkpoints.save(done, training_state(model, optimizer), content)
+
+    model.train()
+    train(optimizer, rate, result.steps, steps, step_losses, after_step, parts)
+    result.steps = steps
+    return result

@@ -1,0 +1,70 @@
+# Params, scene names and input functions; no rules.
+import os
+import shutil
+from pathlib import Path
+
+from pipeline import layout
+from pipeline.config import PARAMS_VARIABLE, load_params
+from pipeline.readers import READERS
+from pipeline.stages.common import expand, scene_names
+from pipeline.stages.dvc_bridge import load_stages, reconcile
+
+
+def freeze_params():
+    """Copy params.yaml aside and name the copy to every job: a run uses what it started with."""
+    copy = Path("logs/params") / f"{load_params().section_hash()}.yaml"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile("params.yaml", copy)
+    os.environ[PARAMS_VARIABLE] = str(copy)
+
+
+if workflow.is_main_process:
+    freeze_params()
+
+PARAMS = load_params()
+DATASET = PARAMS.dataset.name
+SCENES = scene_names(PARAMS)
+RAW = expand(PARAMS.dataset.raw_dir)
+ARTIFACTS = layout.artifacts_dir(DATASET)
+MANIFESTS = [str(layout.manifest(DATASET, kind)) for kind in layout.ARTIFACT_KINDS]
+STAGES = load_stages()
+
+if workflow.is_main_process:
+    reconcile(STAGES)
+
+
+wildcard_constraints:
+    scene="[^/]+",
+    kind="|".join(layout.ARTIFACT_KINDS),
+    item="[^/]+",
+
+
+def artifact(kind, scene="{scene}"):
+    return str(layout.artifact(ARTIFACTS, scene, kind))
+
+
+def raw_files(wildcards):
+    return READERS[PARAMS.dataset.reader].scene_files(RAW, wildcards.scene)
+
+
+def stage_inputs(rule):
+    """Input function of a DVC stage's rule: the manifests and stamps its stage waits for."""
+    return lambda wildcards: STAGES[f"{rule}@{wildcards.item}"].inputs
+
+
+def stamps_of(*rules):
+    return [
+        str(layout.stamp(name)) for name, stage in STAGES.items() if stage.rule in rules
+    ]
+
+
+def settings(*keys):
+    """The values of dotted keys: a rule reruns if, and only if, one that it uses changes."""
+    content = PARAMS.model_dump(mode="json")
+    values = {}
+    for key in keys:
+        value = content
+        for part in key.split("."):
+            value = value[part]
+        values[key] = value
+    return values

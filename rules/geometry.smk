@@ -1,0 +1,65 @@
+# Raw scene -> Parquet artifacts: at most three jobs a scene, then one manifest per artifact kind.
+rule extract_frames:
+    input:
+        raw_files,
+    output:
+        [
+            artifact(k)
+            for k in ("frames", "voxels", "correspondences", "labelled_frames")
+        ],
+        mesh=str(layout.mesh(ARTIFACTS, "{scene}")),
+    log:
+        "logs/extract_frames/{scene}.log",
+    params:
+        settings=settings(
+            "dataset.reader",
+            "dataset.frame_stride",
+            "dataset.image_size",
+            "dataset.mesh",
+            "labelled",
+            "geometry.voxel_size_m",
+            "geometry.fusion",
+            "geometry.matching",
+        ),
+    shell:
+        "python -m pipeline extract-frames {wildcards.scene:q} > {log:q} 2>&1"
+
+
+rule oversegment:
+    input:
+        mesh=str(layout.mesh(ARTIFACTS, "{scene}")),
+        voxels=artifact("voxels"),
+        correspondences=artifact("correspondences"),
+    output:
+        segments=artifact("segments"),
+        sets=artifact("sets"),
+    log:
+        "logs/oversegment/{scene}.log",
+    params:
+        settings=settings("geometry.oversegmentation", "geometry.sets"),
+    shell:
+        "python -m pipeline oversegment {wildcards.scene:q} > {log:q} 2>&1"
+
+
+rule find_overlaps:
+    input:
+        raw_files,
+    output:
+        artifact("overlaps"),
+    log:
+        "logs/find_overlaps/{scene}.log",
+    params:
+        settings=settings("dataset.reader", "dataset.frame_stride", "geometry.overlaps"),
+    shell:
+        "python -m pipeline find-overlaps {wildcards.scene:q} > {log:q} 2>&1"
+
+
+rule write_manifest:
+    input:
+        lambda wildcards: [artifact(wildcards.kind, scene) for scene in SCENES],
+    output:
+        str(layout.manifest(DATASET, "{kind}")),
+    log:
+        "logs/write_manifest/{kind}.log",
+    shell:
+        "python -m pipeline write-manifest {wildcards.kind} > {log} 2>&1"

@@ -1,0 +1,229 @@
+"""A tiny analytic scene for tests: a textured box room, seen by cameras that look around in it.
+
+Depth is the exact distance to the walls (ray-box intersection), colour is a function of the wall
+point, so that both are exact in every view; the artifacts are written as the stages write them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline import layout, schemas
+from pipeline.config import Params
+from pipeline.data.cache import ByteCache
+from pipeline.data.pairs import PairBatches
+from pipeline.data.store import SceneStore
+
+SIZE = (48, 64)
+K = np.array([[40.0, 0, 31.5], [0, 40.0, 23.5], [0, 0, 1]])
+# Walls lie off the voxels' borders, so that rounding never decides a wall point's voxel.
+LOWER, UPPER = np.array([-0.33, -0.24, 0.07]), np.array([3.13, 2.64, 2.54])
+VOXEL_M = 0.1
+
+
+def look(position: tuple[float, float, float], yaw: float, pitch: float = 0.1) -> np.ndarray:
+    """Camera-to-world pose; yaw in radians around the world's z (up), pitch downwards."""
+    forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
+    right = np.cross(forward, [0.0, 0, 1])
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, 3] = position
+    return pose
+
+
+POSES = {
+    0: look((1.2, 1.1, 1.3), 0.2),
+    3: look((1.3, 1.2, 1.35), 0.35),
+    5: look((1.1, 1.3, 1.25), 0.5),
+    8: look((1.2, 1.0, 1.3), 0.0),
+}
+
+
+def wall_color(points: np.ndarray) -> np.ndarray:
+    """uint8 RGB of points on the walls: smooth waves of different frequency in each channel."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    waves = [np.sin(3 * x + 5 * y), np.sin(7 * y - 4 * z + 1), np.sin(6 * z + 2 * x)]
+    return ((np.stack(waves, axis=-1) * 0.4 + 0.5) * 255).astype(np.uint8)
+
+
+def wall_label(points: np.ndarray) -> np.ndarray:
+    """uint8 class: 0 wall, 1 floor, 2 ceiling, 255 near the vertical edges of one corner."""
+    label = np.zeros(points.shape[:-1], np.uint8)
+    label[points[..., 2] < LOWER[2] + 1e-3] = 1
+    label[points[..., 2] > UPPER[2] - 1e-3] = 2
+    label[(np.abs(points[..., :2] - UPPER[:2]) < 0.2).all(axis=-1)] = 255
+    return label
+
+
+def render(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depth float64 (H, W), metres along z, and wall points (H, W, 3), world, of one view."""
+    v, u = np.mgrid[: SIZE[0], : SIZE[1]]
+    rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones(SIZE)], axis=-1)
+    rays = rays @ pose[:3, :3].T
+    walls = np.where(rays > 0, UPPER, LOWER)
+    depth = ((walls - pose[:3, 3]) / np.where(rays == 0, 1e-12, rays)).min(axis=-1)
+    return depth, pose[:3, 3] + depth[..., None] * rays
+
+
+def _frame_row(frame_id: int, pose: np.ndarray, hole: bool) -> dict[str, list[object]]:
+    depth, points = render(pose)
+    depth_mm = np.round(depth * 1000).astype("<u2")
+    if hole:
+        depth_mm[:6, :9] = 0
+    color = cv2.cvtColor(wall_color(points), cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return {
+        "frame_id": [frame_id],
+        "status": ["ok"],
+        "reason": [""],
+        "T_world_camera": [pose.reshape(-1).tolist()],
+        "K": [K.reshape(-1).tolist()],
+        "width": [SIZE[1]],
+        "height": [SIZE[0]],
+        "depth_valid_fraction": [float((depth_mm > 0).mean())],
+        "color": [encoded],
+        "depth": [depth_mm.tobytes()],
+    }
+
+
+def _lost_row(frame_id: int) -> dict[str, list[object]]:
+    return {
+        "frame_id": [frame_id],
+        "status": ["no_pose"],
+        "reason": ["pose is -inf"],
+        "T_world_camera": [None],
+        "K": [None],
+        "width": [SIZE[1]],
+        "height": [SIZE[0]],
+        "depth_valid_fraction": [0.0],
+        "color": [None],
+        "depth": [None],
+    }
+
+
+def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates, centres and colours of the voxels that the walls pass through."""
+    axes = [np.linspace(LOWER[i], UPPER[i], 120) for i in range(3)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = points[((points == LOWER) | (points == UPPER)).any(axis=1)]
+    coords = np.unique(np.floor(points / VOXEL_M).astype(np.int32), axis=0)
+    centres = ((coords + 0.5) * VOXEL_M).astype(np.float32)
+    return coords, centres, wall_color(np.clip(centres, LOWER, UPPER))
+
+
+def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
+    """Write the artifacts of the room: four usable frames, one lost (id 6).
+
+    Args:
+        artifacts_dir: Folder of all scenes.
+        scene: Name of the scene.
+        labels: Whether the labelled frames carry labels.
+    """
+    coords, centres, rgb = _grid()
+    index = {tuple(cell): row for row, cell in enumerate(coords.tolist())}
+    frames = [_frame_row(i, pose, hole=i == 3) for i, pose in POSES.items()]
+    correspondences, labelled = [], []
+    for (frame_id, pose), row in zip(POSES.items(), frames, strict=True):
+        _, points = render(pose)
+        points = points.reshape(-1, 3)
+        rows = [index.get(tuple(cell), -1) for cell in np.floor(points / VOXEL_M).astype(int)]
+        voxel = np.array(rows, np.int32)
+        valid = (voxel >= 0) & (np.frombuffer(row["depth"][0], "<u2") > 0)
+        distance = np.linalg.norm(points - centres[voxel], axis=1)
+        correspondences.append(
+            {
+                "frame_id": np.full(valid.sum(), frame_id, np.int32),
+                "pixel": np.flatnonzero(valid).astype(np.int32),
+                "voxel_index": voxel[valid],
+                "distance_mm": np.round(distance[valid] * 1000).clip(0, 255).astype(np.uint8),
+            }
+        )
+        png = cv2.imencode(".png", wall_label(points).reshape(SIZE))[1].tobytes()
+        labelled.append({**row, "label": [png if labels else None]})
+    pairs = [(a, b) for a in POSES for b in POSES if a < b]
+    tables = {
+        "frames": [*frames, _lost_row(6)],
+        "labelled_frames": labelled,
+        "correspondences": correspondences,
+        "voxels": [
+            {
+                "voxel_index": np.arange(len(coords), dtype=np.int32),
+                "voxel_coords": coords,
+                "xyz_world": centres,
+                "rgb": rgb,
+                "n_vertices": np.ones(len(coords), np.int32),
+            }
+        ],
+        "overlaps": [
+            {
+                "frame_a": np.array([a for a, _ in pairs], np.int32),
+                "frame_b": np.array([b for _, b in pairs], np.int32),
+                "overlap_ab": np.full(len(pairs), 0.5, np.float32),
+                "overlap_ba": np.full(len(pairs), 0.5, np.float32),
+                # Frames 0 and 5 are written as hardly overlapping, 6 is lost.
+                "overlap": np.array([0.1 if p == (0, 5) else 0.5 for p in pairs], np.float32),
+            }
+        ],
+    }
+    for kind, groups in tables.items():
+        schemas.write_table(layout.artifact(artifacts_dir, scene, kind), kind, groups, {})
+
+
+def small_params(**changes: Any) -> Params:
+    """Params for rooms `room_a` and `room_b` (held out) with the smallest useful networks.
+
+    Args:
+        changes: Section -> keys that differ, e.g. `pretraining={"steps": 4}`.
+    """
+    content: dict[str, Any] = {
+        "seeds": [0],
+        "dataset": {
+            "name": "boxes",
+            "reader": "posed_folder",
+            "raw_dir": "raw",
+            "scenes": ["room_a", "room_b"],
+            "validation_scenes": ["room_b"],
+            "image_size": list(SIZE),
+        },
+        "labelled": {"reader": "posed_folder", "raw_dir": "raw", "label_map": "identity", "n_classes": 3},
+        "geometry": {"voxel_size_m": VOXEL_M, "matching": {"radius_m": 0.05}},
+        "model": {
+            "encoder": "resnet18",
+            "width": 0.125,
+            "feature_channels": 8,
+            "sparse_planes": [8, 8, 8, 8],
+            "sparse_blocks": [1, 1, 1, 1],
+            "sparse_stem_channels": 8,
+            "embedding_dim": 8,
+            "linear_dim": 6,
+        },
+        "pretraining": {
+            "steps": 6,
+            "batch_pairs": 2,
+            "pairs_per_scene": 2,
+            "contrast": {"n_matches": 64},
+            "checkpoint_every": 3,
+        },
+        "variants": {
+            "none": {"losses": []},
+            "view": {"losses": ["view"]},
+            "geo": {"losses": ["geo"]},
+            "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
+        },
+        "rows": ["none", "view"],
+        "finetuning": {"steps": 6, "batch_images": 2, "mlp_channels": 8, "evaluations": 2},
+    }
+    for section, values in changes.items():
+        content[section] = {**content[section], **values}
+    return Params.model_validate(content)
+
+
+def pair_batches(artifacts_dir: Path, params: Params, seed: int = 0, **options: Any) -> PairBatches:
+    """Batches of both rooms."""
+    cache = ByteCache()
+    scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
+    options = {"with_voxels": True, **options}
+    return PairBatches(scenes, params.pretraining, params.geometry.matching, seed, **options)

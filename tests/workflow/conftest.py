@@ -1,0 +1,108 @@
+"""A clone in miniature, in which snakemake and dvc really run and every command is counted."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+#: What a clone holds and the pipeline needs; results of the developer's own runs stay behind.
+CLONED = (
+    "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore", "rules", "profiles", "presets", "pipeline",
+)  # fmt: skip
+
+
+class Workspace:
+    """A clone in a temporary folder.
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in CLONED:
+            source = REPOSITORY / name
+            if source.is_dir():
+                ignore = shutil.ignore_patterns("__pycache__", ".*")
+                shutil.copytree(source, root / name, ignore=ignore)
+            else:
+                shutil.copy(source, root / name)
+        (root / ".dvc").mkdir()
+        shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc/config")
+        self.trace = root / "trace.txt"
+        self._trace_python()
+        self.call("git", "init", "--quiet")
+
+    def _trace_python(self) -> None:
+        """Put a `python` first on the PATH that notes its arguments: what really ran, counted."""
+        wrapper = self.root / "bin" / "python"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\necho "$@" >> "{self.trace}"\nexec "{sys.executable}" "$@"\n')
+        wrapper.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": os.pathsep.join(
+                [str(wrapper.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),
+            "PYTHONPATH": str(self.root),
+            "NUMBA_CACHE_DIR": str(self.root / "numba"),
+        }
+
+    def call(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; its whole output is shown if it fails."""
+        result = subprocess.run(
+            command, cwd=self.root, env=self.environment, text=True, timeout=600,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert not check or result.returncode == 0, result.stdout[-6000:]
+        return result
+
+    def count(self, *command: str) -> Counter[str]:
+        """Run a command and count the pipeline commands that it really executed."""
+        self.trace.write_text("")
+        self.call(*command)
+        executed = Counter(
+            line.split()[2] for line in self.trace.read_text().splitlines() if " pipeline " in line
+        )
+        # Bookkeeping around a stage, not work: the stage itself shows as pretrain, finetune, ...
+        executed.pop("run-stage", None)
+        return executed
+
+    def params(self) -> dict:
+        """The params as they are."""
+        return yaml.safe_load((self.root / "params.yaml").read_text())
+
+    def edit(self, key: str, value: object) -> None:
+        """Set a dotted key of params.yaml."""
+        params = self.params()
+        section = params
+        *parents, last = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+        (self.root / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+SNAKEMAKE = ("snakemake", "--cores", "2", "all_tables")
+DVC = ("dvc", "repro")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A clone in which `snakemake all_tables` has run to its end on three tiny rooms."""
+    workspace = Workspace(tmp_path_factory.mktemp("clone"))
+    params = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    params["seeds"] = [0]
+    params["rows"] = ["none", "view"]
+    params["rooms"] |= {"n_train": 2, "n_validation": 1, "frames_per_room": 6}
+    params["pretraining"]["steps"] = 2
+    params["finetuning"] |= {"steps": 2, "protocols": ["frozen"]}
+    (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
+    workspace.first_run = workspace.count(*SNAKEMAKE)  # type: ignore[attr-defined]
+    return workspace
