@@ -30,7 +30,7 @@ setup: .venv/.ready ## create .venv with the pinned packages
 
 tables: setup ## raw data -> result tables (PRESET=name of a file in presets/)
 	$(if $(PRESET),python -m pipeline use-preset $(PRESET) $(if $(SEQUENCES),--raw "$(SEQUENCES)"))
-	snakemake --cores $(CORES) --quiet host all_tables
+	snakemake all_tables --cores $(CORES) --quiet rules host
 	python -m pipeline print-tables
 
 test: setup ## the tests, at most 10 minutes on 2 cores

@@ -16,8 +16,10 @@ rule all_tables:
     default_target: True
     input:
         stamps_of("tables", "artifacts"),
+        SPLITS if PARAMS.rooms else [],
 
 
 rule all_artifacts:
     input:
         MANIFESTS,
+        SPLITS if PARAMS.rooms else [],

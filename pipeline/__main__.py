@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 
+from pipeline.stages.common import USER_ERRORS
+
 #: Command -> (module of pipeline.stages, help). Modules are imported only when they are run.
 COMMANDS = {
     "check-params": ("check_params", "validate params.yaml"),
@@ -24,17 +26,6 @@ COMMANDS = {
     "print-tables": ("print_tables", "show the result tables of the current dataset"),
     "write-docs": ("write_docs", "regenerate the parts of docs/ that come from the code"),
 }
-
-
-def user_errors() -> tuple[type[Exception], ...]:
-    """Errors whose text is the whole message; anything else is a bug and keeps its traceback."""
-    from pipeline.config import ParamsError
-    from pipeline.models.loading import CheckpointError
-    from pipeline.readers.base import ReaderError
-    from pipeline.schemas import ArtifactError
-    from pipeline.stages.common import StageError
-
-    return (ParamsError, ReaderError, ArtifactError, StageError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         status = args.run(args)
-    except user_errors() as error:
+    except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline import layout
 from pipeline.config import PARAMS_VARIABLE, load_params
 from pipeline.readers import READERS
+from pipeline.scenes.writers import room_files
 from pipeline.stages.common import expand, scene_names
 from pipeline.stages.dvc_bridge import load_stages, reconcile
 
@@ -27,6 +28,7 @@ SCENES = scene_names(PARAMS)
 RAW = expand(PARAMS.dataset.raw_dir)
 ARTIFACTS = layout.artifacts_dir(DATASET)
 MANIFESTS = [str(layout.manifest(DATASET, kind)) for kind in layout.ARTIFACT_KINDS]
+SPLITS = [str(RAW / "splits" / f"scannetv2_{part}.txt") for part in ("train", "val")]
 STAGES = load_stages()
 
 if workflow.is_main_process:
@@ -47,9 +49,23 @@ def raw_files(wildcards):
     return READERS[PARAMS.dataset.reader].scene_files(RAW, wildcards.scene)
 
 
+def labelled_files(wildcards):
+    """Of a real dataset, what exists: a scene without labelled frames is none to wait for."""
+    labelled = READERS[PARAMS.labelled.reader]
+    files = labelled.scene_files(expand(PARAMS.labelled.raw_dir), wildcards.scene)
+    return (
+        files if PARAMS.rooms is not None else [file for file in files if file.exists()]
+    )
+
+
 def stage_inputs(rule):
     """Input function of a DVC stage's rule: the manifests and stamps its stage waits for."""
-    return lambda wildcards: STAGES[f"{rule}@{wildcards.item}"].inputs
+
+    def inputs(wildcards):
+        stage = STAGES[f"{rule}@{wildcards.item}"]
+        return [*stage.inputs, *(ancient(stamp) for stamp in stage.after)]
+
+    return inputs
 
 
 def stamps_of(*rules):

@@ -2,6 +2,7 @@
 rule extract_frames:
     input:
         raw_files,
+        labelled_files,
     output:
         [
             artifact(k)

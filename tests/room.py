@@ -4,14 +4,18 @@ Depth is the exact distance to the walls (ray-box intersection), colour is a fun
 point, so that both are exact in every view; the artifacts are written as the stages write them.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
+import torch
+import yaml
 
 from pipeline import layout, schemas
-from pipeline.config import Params
+from pipeline.config import PARAMS_VARIABLE, Params
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
 from pipeline.data.store import SceneStore
@@ -20,7 +24,7 @@ SIZE = (48, 64)
 K = np.array([[40.0, 0, 31.5], [0, 40.0, 23.5], [0, 0, 1]])
 # Walls lie off the voxels' borders, so that rounding never decides a wall point's voxel.
 LOWER, UPPER = np.array([-0.33, -0.24, 0.07]), np.array([3.13, 2.64, 2.54])
-VOXEL_M = 0.1
+VOXEL_M = 0.2
 
 
 def look(position: tuple[float, float, float], yaw: float, pitch: float = 0.1) -> np.ndarray:
@@ -188,7 +192,7 @@ def small_params(**changes: Any) -> Params:
             "validation_scenes": ["room_b"],
             "image_size": list(SIZE),
         },
-        "labelled": {"reader": "posed_folder", "raw_dir": "raw", "label_map": "identity", "n_classes": 3},
+        "labelled": {"reader": "posed_folder", "raw_dir": "raw", "label_map": [0, 1, 2]},
         "geometry": {"voxel_size_m": VOXEL_M, "matching": {"radius_m": 0.05}},
         "model": {
             "encoder": "resnet18",
@@ -221,9 +225,45 @@ def small_params(**changes: Any) -> Params:
     return Params.model_validate(content)
 
 
+def write_params(params: Params) -> None:
+    """Write params.yaml into the working directory."""
+    Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+
+
 def pair_batches(artifacts_dir: Path, params: Params, seed: int = 0, **options: Any) -> PairBatches:
     """Batches of both rooms."""
     cache = ByteCache()
     scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
     options = {"with_voxels": True, **options}
     return PairBatches(scenes, params.pretraining, params.geometry.matching, seed, **options)
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the artifacts of room_a and room_b."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    for scene in ("room_a", "room_b"):
+        write_room(folder, scene)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Exact equality is promised for one thread; tiny networks are slower with more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifacts: Path):
+    """Function that makes a folder with params.yaml and the artifacts the working directory."""
+
+    def enter_workspace(params: Params) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv(PARAMS_VARIABLE, raising=False)
+        write_params(params)
+        shutil.copytree(artifacts, layout.artifacts_dir(params.dataset.name))
+
+    return enter_workspace

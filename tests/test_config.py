@@ -61,7 +61,7 @@ def test_unknown_row(tmp_path: Path) -> None:
 def test_not_a_params_file(tmp_path: Path, text: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(text)
-    with pytest.raises(ParamsError, match="params.yaml"):
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
         load_params(file)
 
 

@@ -12,10 +12,8 @@ from pipeline import layout
 from pipeline.data.cache import ByteCache
 from pipeline.data.images import normalise, to_unit_range
 from pipeline.data.store import FrameTable, StoredFrame
+from pipeline.readers.labels import IGNORE
 from pipeline.schemas import ArtifactError
-
-#: Class of pixels that neither train nor count.
-IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class LabelledFrames:
         """The frames of the given indices as one batch."""
         frames = [self[index] for index in indices]
         labels = [
-            np.full(frame.depth.shape, IGNORED, np.uint8) if frame.label is None else frame.label
+            np.full(frame.depth.shape, IGNORE, np.uint8) if frame.label is None else frame.label
             for frame in frames
         ]
         return LabelledBatch(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class PairBatch:
 
     def to(self, device: torch.device) -> "PairBatch":
         """The batch with its tensors on `device`."""
-        tensors = {
+        tensors: dict[str, Any] = {
             field.name: value.to(device)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), torch.Tensor)

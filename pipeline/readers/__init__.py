@@ -6,16 +6,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.readers import folders, scannet
+from pipeline.readers import folder_layouts, scannet
 from pipeline.readers.base import Reader, ReaderError
 
 #: Readers whose `list_scenes` finds nothing in a folder of another layout, without an error.
 _LAYOUTS = {
     "scannet": scannet.READER,
-    "scannet_exported": folders.SCANNET_EXPORTED.reader(),
-    "scannet_frames_25k": folders.SCANNET_FRAMES_25K.reader(),
-    "seven_scenes": folders.SEVEN_SCENES.reader(),
-    "posed_folder": folders.POSED_FOLDER.reader(),
+    "scannet_exported": folder_layouts.SCANNET_EXPORTED.reader(),
+    "scannet_frames_25k": folder_layouts.SCANNET_FRAMES_25K.reader(),
+    "seven_scenes": folder_layouts.SEVEN_SCENES.reader(),
+    "posed_folder": folder_layouts.POSED_FOLDER.reader(),
 }
 #: Entries of a wrong folder that its error message shows.
 _SHOWN_ENTRIES = 8

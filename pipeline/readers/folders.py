@@ -1,4 +1,4 @@
-"""Readers of scenes that are folders of pictures: one class, one instance per layout."""
+"""Scenes that are folders of pictures; folder_layouts.py has the datasets."""
 
 import re
 from collections import Counter
@@ -58,11 +58,6 @@ class FilePattern:
         return found
 
 
-def _numbered(folder: str, extensions: str) -> FilePattern:
-    shown = f"{folder}/NUMBER.{extensions}"
-    return FilePattern(folder, rf"(\d{{1,9}})\.(?:{extensions})", shown)
-
-
 def _children(folder: Path) -> list[Path]:
     """Sorted entries of a folder; none if it is missing. Hidden files are left out."""
     if not folder.is_dir():
@@ -78,8 +73,8 @@ class FolderLayout:
         color: JPEG or PNG.
         depth: 16-bit PNG, millimetres, 0 and 65535 invalid.
         pose: 4x4 text, camera-to-world, metres.
-        intrinsics: candidates for the text file with the depth's 3x3 or 4x4 intrinsics, relative
-            to the scene folder or one of its parents inside the raw folder.
+        intrinsics: text file with the depth's 3x3 or 4x4 intrinsics, in the scene folder or one of
+            its parents inside the raw folder.
         tree: the raw folder's tree, for messages and docs/datasets.md.
         label: 8 or 16-bit PNG with raw label ids; None if the layout has none.
         labels_required: whether the artifacts depend on labels that may not exist yet.
@@ -90,7 +85,7 @@ class FolderLayout:
     color: FilePattern
     depth: FilePattern
     pose: FilePattern
-    intrinsics: tuple[str, ...]
+    intrinsics: str
     tree: str
     label: FilePattern | None = None
     labels_required: bool = False
@@ -110,8 +105,7 @@ class FolderLayout:
         """
         folders = dict(self._scene_folders(raw_dir))
         if folders and not any(self._find_intrinsics(raw_dir, f) for f in folders.values()):
-            places = " or ".join(self.intrinsics)
-            raise ReaderError(f"none of its {len(folders)} scene folders has {places}")
+            raise ReaderError(f"none of its {len(folders)} scene folders has {self.intrinsics}")
         return sorted(folders)
 
     def _scene_folders(self, raw_dir: Path) -> Iterator[tuple[str, Path]]:
@@ -130,13 +124,11 @@ class FolderLayout:
     def _find_intrinsics(self, raw_dir: Path, scene_dir: Path) -> Path | None:
         """The calibration file closest to the scene."""
         folder = scene_dir
-        while True:
-            for candidate in self.intrinsics:
-                if (folder / candidate).is_file():
-                    return folder / candidate
-            if folder == raw_dir or folder == folder.parent:
+        while not (folder / self.intrinsics).is_file():
+            if folder in (raw_dir, folder.parent):
                 return None
             folder = folder.parent
+        return folder / self.intrinsics
 
     def scene_dir(self, raw_dir: Path, scene: str) -> Path:
         """Folder of a scene, whether or not it exists.
@@ -159,7 +151,7 @@ class FolderLayout:
         if self.label is not None:
             labels = scene_dir / self.label.folder
             folders += [labels] if self.labels_required or labels.is_dir() else []
-        intrinsics = self._find_intrinsics(raw_dir, scene_dir) or scene_dir / self.intrinsics[0]
+        intrinsics = self._find_intrinsics(raw_dir, scene_dir) or scene_dir / self.intrinsics
         return [*dict.fromkeys(folders), intrinsics]
 
     def open_scene(self, raw_dir: Path, scene: str, frame_stride: int) -> Scene:
@@ -188,8 +180,9 @@ class FolderLayout:
             raise ReaderError(f"{scene_dir}: expected {expected}; the folder {state}\n{self.tree}")
         intrinsics = self._find_intrinsics(raw_dir, scene_dir)
         if intrinsics is None:
-            places = " or ".join(str(scene_dir / name) for name in self.intrinsics)
-            raise ReaderError(f"{scene}: no intrinsics: expected {places}\n{self.tree}")
+            raise ReaderError(
+                f"{scene}: no intrinsics: expected {scene_dir / self.intrinsics}\n{self.tree}"
+            )
         try:
             K = check_intrinsics(read_matrix(intrinsics, (3, 4)), str(intrinsics))
         except ValueError as error:
@@ -296,82 +289,3 @@ def _majority_size(
         except (OSError, imaging.ImageError):
             continue  # such a frame is skipped with its reason when it is loaded
     return sizes.most_common(1)[0][0] if sizes else None
-
-
-_MATRIX = "4x4 text, camera-to-world, metres"
-_DEPTH = "16-bit, millimetres, 0 and 65535 invalid"
-
-SCANNET_EXPORTED = FolderLayout(
-    color=_numbered("color", "jpg|png"),
-    depth=_numbered("depth", "png"),
-    pose=_numbered("pose", "txt"),
-    intrinsics=("intrinsic/intrinsic_depth.txt",),
-    tree=f"""\
-RAW/
-  SCENE/                          as written by ScanNet's SensReader
-    color/0.jpg                   bare frame numbers; jpg or png
-    depth/0.png                   {_DEPTH}
-    pose/0.txt                    {_MATRIX}
-    intrinsic/intrinsic_depth.txt 4x4
-""",
-)
-
-SCANNET_FRAMES_25K = FolderLayout(
-    color=_numbered("color", "jpg|png"),
-    depth=_numbered("depth", "png"),
-    pose=_numbered("pose", "txt"),
-    label=_numbered("label", "png"),
-    labels_required=True,
-    intrinsics=("intrinsics_depth.txt",),
-    tree=f"""\
-RAW/                              scannet_frames_25k/ of the download
-  SCENE/
-    color/000000.jpg
-    depth/000000.png              {_DEPTH}
-    label/000000.png              8-bit NYU40 ids, 0 none
-    instance/000000.png           not read
-    pose/000000.txt               {_MATRIX}
-    intrinsics_depth.txt          4x4
-    intrinsics_color.txt          4x4, not read
-""",
-)
-
-POSED_FOLDER = FolderLayout(
-    color=_numbered("color", "jpg|png"),
-    depth=_numbered("depth", "png"),
-    pose=_numbered("pose", "txt"),
-    label=_numbered("label", "png"),
-    intrinsics=("intrinsics.txt",),
-    tree=f"""\
-RAW/
-  SCENE/
-    color/000000.jpg              jpg or png, registered to the depth
-    depth/000000.png              {_DEPTH}
-    pose/000000.txt               {_MATRIX}
-    label/000000.png              optional: 8 or 16-bit label ids, 0 none
-    intrinsics.txt                3x3, of the depth
-""",
-)
-
-
-def _seven_scenes(kind: str, extensions: str) -> FilePattern:
-    name = rf"frame-(\d{{1,9}})\.{kind}\.(?:{extensions})"
-    return FilePattern("", name, f"frame-NUMBER.{kind}.{extensions}")
-
-
-SEVEN_SCENES = FolderLayout(
-    color=_seven_scenes("color", "jpg|png"),
-    depth=_seven_scenes("depth", "png"),
-    pose=_seven_scenes("pose", "txt"),
-    intrinsics=("intrinsics.txt",),
-    sequence=r"seq-\d+",
-    tree=f"""\
-RAW/
-  SCENE/                          one scene SCENE; or SCENE/seq-01/, .. : scenes SCENE_seq-01, ..
-    frame-000000.color.png        jpg or png
-    frame-000000.depth.png        {_DEPTH}
-    frame-000000.pose.txt         {_MATRIX}
-    intrinsics.txt                3x3; may stand in any folder above, up to RAW. The download has
-                                  none; usual: 585 0 320 / 0 585 240 / 0 0 1
-""",
-)

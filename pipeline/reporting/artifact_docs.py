@@ -38,7 +38,7 @@ ABOUT = {
     "sets": (
         "The segments, and the labels where there are some, that each frame sees. A set's pixels "
         "are those whose voxel has its segment: join correspondences and segments.",
-        "one",
+        "one frame each",
     ),
     "overlaps": ("The overlap of every pair of usable frames.", "one"),
     "labelled_frames": (

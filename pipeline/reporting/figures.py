@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.atomic import atomic_path
 
@@ -28,8 +31,6 @@ def colour_depth(
 
     Source: paper 000, Figure 4.
     """
-    from matplotlib import colormaps
-
     valid = np.isfinite(depth) & (depth > 0)
     scaled = (np.where(valid, depth, near_m) - near_m) / max(far_m - near_m, 1e-6)
     picture = (colormaps["inferno"](np.clip(scaled, 0, 1))[..., :3] * 255).round().astype(np.uint8)
@@ -46,7 +47,7 @@ def depth_range(depth: Float[np.ndarray, "*shape"]) -> tuple[float, float]:
     return float(near), float(far)
 
 
-def save_figure(figure, path: Path) -> None:  # type: ignore[no-untyped-def]
+def save_figure(figure: Figure, path: Path) -> None:
     """Save a matplotlib figure as PNG, atomically and with the same bytes on every run."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="white", metadata={"Software": None})
@@ -56,18 +57,15 @@ def _grid(
     columns: Sequence[str],
     rows: Sequence[str],
     pictures: Sequence[Sequence[UInt8[np.ndarray, "_h _w 3"] | None]],
-):  # type: ignore[no-untyped-def]
+) -> Figure:
     """Figure of pictures with column titles on top and row labels at the left."""
-    from matplotlib.figure import Figure
-
     sizes = [picture.shape for line in pictures for picture in line if picture is not None]
     height, width = sizes[0][:2]
     cell = 1.75
     figure = Figure(
         figsize=(len(columns) * cell + 0.35, len(rows) * cell * height / width + 0.45),
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0),
     )
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)  # type: ignore[union-attr]
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for i, line in enumerate(pictures):
         for j, picture in enumerate(line):

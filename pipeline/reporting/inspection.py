@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from pipeline import layout
 from pipeline.data.cache import ByteCache
-from pipeline.data.store import SceneStore
-from pipeline.geometry.correspondence import match_pixels
+from pipeline.data.store import SceneStore, StoredFrame
+from pipeline.geometry.correspondence import Mode, match_pixels
 from pipeline.reporting import scene_pictures
 from pipeline.reporting.scene_views import choose_pair, frames_per_voxel, up_axis
 from pipeline.schemas import ArtifactError, read_table
@@ -29,7 +29,7 @@ class Matching:
         pixel_radius_m: tolerance for pixel pairs, metres.
     """
 
-    mode: str
+    mode: Mode
     pixel_radius_m: float
 
 
@@ -40,9 +40,9 @@ def stored_matching(metadata: Mapping[bytes, bytes], file: Path) -> Matching:
         ArtifactError: the table does not say it.
     """
     try:
-        mode = metadata[b"matching_mode"].decode()
-        key = b"radius_m" if mode == "strict" else b"pri3d_pixel_z_m"
-        return Matching(mode, float(metadata[key]))
+        if metadata[b"matching_mode"] == b"strict":
+            return Matching("strict", float(metadata[b"radius_m"]))
+        return Matching("pri3d", float(metadata[b"pri3d_pixel_z_m"]))
     except (KeyError, ValueError) as error:
         raise ArtifactError(
             f"{file}: its metadata do not name the match definition ({error}); make it again"
@@ -117,7 +117,7 @@ class SceneInspector:
         matching = stored_matching(self._table("correspondences").schema.metadata or {}, file)
         frame_a, frame_b = (self._store.frames.load(frame_id) for frame_id in (a, b))
 
-        def match(start, end):  # type: ignore[no-untyped-def]
+        def match(start: StoredFrame, end: StoredFrame) -> tuple[np.ndarray, np.ndarray]:
             return match_pixels(
                 start.depth, start.K, start.T_world_camera,
                 end.depth, end.K, end.T_world_camera,
@@ -133,7 +133,7 @@ class SceneInspector:
             f"{100 * share:.0f} % return within {RETURN_PX:g} px"
         )
         path = self.out_dir / f"pair_{a}_{b}.png"
-        scene_pictures.draw_pair(path, frame_a.color, frame_b.color, *there, title)
+        scene_pictures.draw_pair(path, (frame_a.color, frame_b.color), there, title)
         return path
 
     def draw_segments(self, frame_id: int, k: float | None) -> Path:

@@ -130,7 +130,8 @@ def caption(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
         "finetuning; data and splits are the same for all seeds.",
         "Cells: mean ± sample standard deviation (n - 1) over n seeds. Units: depth "
         "-100 x mean squared error in m² over valid pixels; reconstruction -100 x mean squared "
-        "error of ImageNet-normalised RGB; segmentation mIoU in %. Greater is better.",
+        "error of ImageNet-normalised RGB; segmentation mIoU in % over the classes that occur in "
+        "the validation frames. Greater is better.",
         "Columns marked PUBLISHED are not measured here: they are paper 000's Table 1 (ScanNet, "
         "240 x 320, ResNet50, about 60,000 steps of 64 pairs, ImageNet start, one run each), other "
         "data at another scale, so only the orders within two columns compare.",

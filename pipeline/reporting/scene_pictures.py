@@ -18,15 +18,11 @@ from pipeline.reporting.scene_views import (
     spread_points,
 )
 
-GAP_PX = 6
-
 
 def draw_pair(
     path: Path,
-    image_a: UInt8[np.ndarray, "h w 3"],
-    image_b: UInt8[np.ndarray, "h w 3"],
-    pixel_a: Int32[np.ndarray, " n"],
-    pixel_b: Int32[np.ndarray, " n"],
+    images: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]],
+    pixels: tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]],
     title: str,
     n_lines: int = 40,
 ) -> None:
@@ -34,26 +30,25 @@ def draw_pair(
 
     Args:
         path: PNG to write.
-        image_a: uint8 (H, W, 3), RGB.
-        image_b: uint8 (H, W, 3), RGB.
-        pixel_a: int32 (N,), flat indices into a.
-        pixel_b: int32 (N,), flat indices into b, their partners.
+        images: frames a and b, uint8 (H, W, 3), RGB.
+        pixels: matched pixels of a and b, int32 (N,), flat indices.
         title: line above the pictures.
         n_lines: matches drawn, spread over frame a.
     """
-    height, width = image_a.shape[:2]
-    uv_a, uv_b = (np.stack([pixel % width, pixel // width], axis=1) for pixel in (pixel_a, pixel_b))
+    height, width = images[0].shape[:2]
+    uv_a, uv_b = (np.stack([pixel % width, pixel // width], axis=1) for pixel in pixels)
     shown = spread_points(uv_a, n_lines)
-    gap = np.full((height, GAP_PX, 3), 255, np.uint8)
-    figure = Figure(figsize=(12, 12 * height / (2 * width + GAP_PX) + 0.3), layout="constrained")
+    gap_px = width // 60 + 1
+    gap = np.full((height, gap_px, 3), 255, np.uint8)
+    figure = Figure(figsize=(12, 12 * height / (2 * width + gap_px) + 0.3), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(np.concatenate([image_a, gap, image_b], axis=1), interpolation="nearest")
+    axis.imshow(np.concatenate([images[0], gap, images[1]], axis=1), interpolation="nearest")
     axis.set_axis_off()
     axis.set_title(title, fontsize=10)
     for (u_a, v_a), (u_b, v_b), colour in zip(
         uv_a[shown], uv_b[shown], distinct_colours(len(shown)) / 255, strict=True
     ):
-        ends = ([u_a, u_b + width + GAP_PX], [v_a, v_b])
+        ends = ([u_a, u_b + width + gap_px], [v_a, v_b])
         axis.plot(*ends, color=colour, linewidth=0.9, alpha=0.85)
         axis.scatter(*ends, s=34, color=[colour], edgecolors="black", linewidths=0.8, zorder=3)
     save_figure(figure, path)
@@ -82,7 +77,7 @@ def draw_segments(
     figure = Figure(
         figsize=(5.2 * n_columns, (5.2 * height / width + 0.3) * n_rows), layout="constrained"
     )
-    axes = figure.subplots(n_rows, n_columns, squeeze=False).flat
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
     for axis, (name, picture) in zip(axes, panels.items(), strict=False):

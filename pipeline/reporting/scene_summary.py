@@ -15,7 +15,7 @@ from pipeline import layout
 from pipeline.schemas import open_artifact
 
 
-def readable_size(n_bytes: float) -> str:
+def readable_size(n_bytes: int | float) -> str:
     """ "532 B", "1.4 kB", "23.0 MB"."""
     for unit in ("B", "kB", "MB"):
         if n_bytes < 1000:
@@ -129,10 +129,14 @@ def table_notes(kind: str, table: pa.Table, min_overlap: float) -> list[str]:
     return notes(table) if notes is not None else []
 
 
-def _column_table(title: str, table: pa.Table) -> Table:
-    result = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE
-    )
+def _provenance(schema: pa.Schema) -> str:
+    stored = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    stored.pop("artifact", None)
+    return "made with: " + ", ".join(f"{key} {value}" for key, value in sorted(stored.items()))
+
+
+def _column_table(table: pa.Table) -> Table:
+    result = Table(header_style="dim", box=SIMPLE)
     for name in ("column", "type", "unit", "values"):
         result.add_column(name, overflow="fold")
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -153,7 +157,6 @@ def print_summary(console: Console, artifacts: Path, scene: str, min_overlap: fl
     Raises:
         ArtifactError: a table is damaged or of another schema.
     """
-    provenance: dict[str, str] = {}
     for kind in layout.ARTIFACT_KINDS:
         file = layout.artifact(artifacts, scene, kind)
         if not file.is_file():
@@ -165,12 +168,9 @@ def print_summary(console: Console, artifacts: Path, scene: str, min_overlap: fl
             f"{kind}: {table.num_rows} rows in {parquet.num_row_groups} row groups, "
             f"{readable_size(file.stat().st_size)}"
         )
-        console.print(_column_table(title, table))
-        for note in table_notes(kind, table, min_overlap):
+        console.print(title, style="bold", highlight=False)
+        if table.num_rows:
+            console.print(_column_table(table))
+        for note in [*table_notes(kind, table, min_overlap), _provenance(table.schema)]:
             console.print(f"  {note}", highlight=False, markup=False)
         console.print()
-        stored = table.schema.metadata or {}
-        provenance |= {key.decode(): value.decode() for key, value in stored.items()}
-    provenance.pop("artifact", None)
-    for key, value in sorted(provenance.items()):
-        console.print(f"  {key}: {value}", highlight=False, markup=False)

@@ -28,11 +28,11 @@ class Triangles:
 
     vertices: Float32[np.ndarray, "v 3"]
     faces: Int32[np.ndarray, "f 3"]
-    part: Int32[np.ndarray, "f"]
+    part: Int32[np.ndarray, " f"]
     place: Float32[np.ndarray, "f 3 3"]
     flat_normal: Float32[np.ndarray, "f 3"]
     normal: Float32[np.ndarray, "f 3 3"]
-    instance: Int32[np.ndarray, "f"]
+    instance: Int32[np.ndarray, " f"]
     materials: list[Material]
     categories: list[str]
 
@@ -46,8 +46,8 @@ def assemble(placed: list[Placed]) -> Triangles:
     Returns:
         The triangles; instance ids follow the order of `placed`.
     """
-    vertices, faces, places, flats, normals = [], [], [], [], []
-    part_of, instance_of, materials = [], [], []
+    vertices, faces, places, flats, normals, part_of, instance_of = ([] for _ in range(7))
+    materials: list[Material] = []
     offset = 0
     for instance, one in enumerate(placed):
         rotation = one.T_room_item[:3, :3].astype(np.float32)

@@ -12,12 +12,12 @@ CLEARANCE_M = 0.30
 HEIGHTS_M = (1.2, 1.7)
 
 
-def _wander(rng: np.random.Generator, n: int, smoothness: float) -> Float64[np.ndarray, "n"]:
+def _wander(rng: np.random.Generator, n: int, smoothness: float) -> Float64[np.ndarray, " n"]:
     """Smooth random function of time with values of about -1..1."""
-    from scipy.ndimage import gaussian_filter1d
-
-    values = gaussian_filter1d(rng.standard_normal(n + 40), smoothness)[20 : 20 + n]
-    return np.clip(values * np.sqrt(2 * np.sqrt(np.pi) * smoothness), -1.6, 1.6) * 0.7
+    reach = int(np.ceil(3 * smoothness))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / smoothness) ** 2)
+    values = np.convolve(rng.standard_normal(n + 2 * reach), kernel, mode="valid")
+    return np.clip(values / np.sqrt((kernel**2).sum()), -1.6, 1.6) * 0.7
 
 
 def standing_room(walkable: Bool[np.ndarray, "rows columns"]) -> Float64[np.ndarray, "n 2"]:
@@ -96,7 +96,7 @@ def walk(
     position[:, :2] = places[nearest] + rng.uniform(-0.5, 0.5, (n_frames, 2)) * CELL_M
     height = rng.uniform(1.35, 1.6) + 0.12 * np.sin(time * 2 * np.pi * rng.uniform(1, 3))
     position[:, 2] = np.clip(height + 0.04 * _wander(rng, n_frames, 0.7), *HEIGHTS_M)
-    pitch = np.deg2rad(-17) + np.deg2rad(11) * _wander(rng, n_frames, 1.2)
+    pitch = np.deg2rad(-19) + np.deg2rad(11) * _wander(rng, n_frames, 1.2)
     poses = []
     for i in range(n_frames):
         gaze_yaw, gaze_pitch = _attract(position[i], yaw[i], pitch[i], targets)
@@ -112,9 +112,9 @@ def _attract(
     flat = np.hypot(away[:, 0], away[:, 1])
     turn = (np.arctan2(away[:, 1], away[:, 0]) - yaw + np.pi) % (2 * np.pi) - np.pi
     turn = np.where(flat > 0.8, turn, np.pi)
-    if len(targets) == 0 or np.abs(turn).min() > 0.6:
+    if len(targets) == 0 or np.abs(turn).min() > 0.9:
         return yaw, pitch
     best = int(np.abs(turn).argmin())
     rise = float(np.arctan2(away[best, 2], flat[best]))
-    pitch = 0.6 * pitch + 0.4 * float(np.clip(rise, -0.7, 0.15))
-    return yaw + 0.5 * float(turn[best]), pitch
+    pitch = 0.5 * pitch + 0.5 * float(np.clip(rise, -0.7, 0.15))
+    return yaw + 0.6 * float(turn[best]), pitch

@@ -1,5 +1,6 @@
 """Which material an object gets, and how far its colour tells what it is."""
 
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,16 +97,6 @@ class Material:
             raise KeyError(f"no texture {self.texture!r}; known: {', '.join(TEXTURES)}")
 
 
-def hsv_to_rgb(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
-    """sRGB in 0..1 from hue (any real, period 1), saturation and value in 0..1."""
-
-    def channel(n: float) -> float:
-        k = (n + hue * 6) % 6
-        return float(value * (1 - saturation * max(0.0, min(k, 4 - k, 1.0))))
-
-    return channel(5), channel(3), channel(1)
-
-
 class Paint:
     """Draws materials; one per room, so that a room's objects can share textures.
 
@@ -136,8 +127,8 @@ class Paint:
         first = self.colour(palette)
         # The second colour is a lighter or darker neighbour or any other, the third an accent.
         shift = self.rng.choice([-0.25, 0.25])
-        near = tuple(float(np.clip(c + shift, 0.05, 0.95)) for c in first)
-        second = near if self.rng.random() < 0.6 else self.colour()
+        r, g, b = (float(np.clip(c + shift, 0.05, 0.95)) for c in first)
+        second = (r, g, b) if self.rng.random() < 0.6 else self.colour()
         return Material(
             texture=textures[self.rng.integers(len(textures))],
             colours=(first, second, self.colour()),
@@ -149,14 +140,17 @@ class Paint:
         """A colour of a palette, by default of any."""
         if palette is None:
             palette = list(PALETTES)[self.rng.integers(len(PALETTES))]
-        return hsv_to_rgb(*(float(self.rng.uniform(low, high)) for low, high in PALETTES[palette]))
+        hue, saturation, value = (self.rng.uniform(low, high) for low, high in PALETTES[palette])
+        return hsv_to_rgb(hue % 1, saturation, value)
 
     def plain(self, palette: str | None = None, emission: float = 0.0) -> Material:
         """A single colour of a palette."""
         colour = self.colour(palette)
         return Material("plain", (colour,) * 3, seed=self.seed(), emission=emission)
 
-    def art(self, texture: str, size_m: float, emission: float = 0.0, glass: bool = False) -> Material:
+    def art(
+        self, texture: str, size_m: float, emission: float = 0.0, glass: bool = False
+    ) -> Material:
         """A picture in three colours; `size_m` is its extent."""
         colours = (self.colour(), self.colour(), self.colour())
         return Material(texture, colours, size_m, self.seed(), emission, glass)
@@ -168,5 +162,3 @@ class Paint:
     def seed(self) -> int:
         """A seed for a pattern."""
         return int(self.rng.integers(1 << 16))
-
-

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64
 
 from pipeline.scenes.furniture import FURNITURE, Group, Item, Top
 from pipeline.scenes.materials import Paint
-from pipeline.scenes.solids import yaw_matrix
+from pipeline.scenes.solids import Interval, yaw_matrix
 from pipeline.scenes.walls import Wall
 
 #: Side of a cell of the floor plan, metres.
@@ -62,7 +62,9 @@ class Furnisher:
 
     def _cells(self, transform: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Mask of the cells under the rectangle low..high (2,) of a frame."""
-        corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
+        corners = np.array(
+            [[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]]
+        )
         corners = corners @ transform[:2, :2].T + transform[:2, 3]
         mask = np.zeros(self.free.shape, np.uint8)
         cv2.fillConvexPoly(mask, np.rint(corners / CELL_M - 0.5).astype(np.int32), 1)
@@ -74,30 +76,34 @@ class Furnisher:
         extent = np.array(self.free.shape)[::-1] * CELL_M
         return bool((corners > -0.02).all() and (corners < extent + 0.02).all())
 
-    def _put(self, group: Group, transform: np.ndarray, clearance: float, front: float = 0.0) -> bool:
-        """Place a group if its footprint, with `clearance` around and `front` before it, is free."""
+    def _put(
+        self, group: Group, transform: np.ndarray, clearance: float, front: float = 0.0
+    ) -> bool:
+        """Place a group if its footprint, `clearance` around and `front` before it are free."""
         low, high = _limits(group)
         if not self._inside(transform, low, high):
             return False
         footprint = self._cells(transform, low, high)
-        wide_low, wide_high = low[:2] - clearance, high[:2] + [clearance, clearance + front]
-        around = self._cells(transform, wide_low, wide_high) if clearance + front else footprint
+        margin = np.array([clearance, clearance + front])
+        around = footprint | self._cells(transform, low[:2] - clearance, high[:2] + margin)
         if not self.free[around].all() or self.keep_clear[footprint].any():
             return False
         self.free &= ~footprint
         self.placed += [Placed(item, transform) for item in group]
         return True
 
-    def clear_before(self, wall: Wall, x: tuple[float, float], depth: float) -> None:
+    def clear_before(self, wall: Wall, x: Interval, depth: float) -> None:
         """Keep the floor before a stretch of wall free, for a door to open."""
-        self.keep_clear |= self._cells(wall.T_room_wall, np.array([x[0], 0]), np.array([x[1], depth]))
+        self.keep_clear |= self._cells(
+            wall.T_room_wall, np.array([x[0], 0]), np.array([x[1], depth])
+        )
 
     def _pick_wall(self) -> Wall:
         lengths = np.array([wall.length for wall in self.walls])
         return self.walls[self.rng.choice(len(lengths), p=lengths / lengths.sum())]
 
     def _spot(self, wall: Wall, width: float) -> float | None:
-        """A place along the wall for something this wide, often in its corners; None if too wide."""
+        """A place along the wall for something this wide, often its corners; None if none."""
         half = width / 2 + 0.03
         if wall.length < 2 * half:
             return None
@@ -197,5 +203,6 @@ class Furnisher:
             if any((rect[0] < other[1]).all() and (other[0] < rect[1]).all() for other in taken):
                 continue
             taken.append(rect)
-            shift = yaw_matrix(0, *(corner - low[:2]), top.z)
+            x, y = corner - low[:2]
+            shift = yaw_matrix(0, x, y, top.z)
             self.placed += [Placed(item, anchor.T_room_item @ shift) for item in group]

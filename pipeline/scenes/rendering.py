@@ -1,6 +1,7 @@
 """Colour, depth and instances of a view, by ray casting on the CPU (no GPU, no display)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,14 +9,17 @@ from jaxtyping import Float, Float32, Float64, Int32
 
 from pipeline.scenes.assembly import Triangles
 from pipeline.scenes.rooms import Light
+from pipeline.scenes.shading_kernels import blend
 from pipeline.scenes.textures import TEXTURES, face_plane
 
 #: Ambient occlusion looks this far, metres.
 _OCCLUSION_REACH_M = 0.5
-_OCCLUSION_RAYS = 6
+_OCCLUSION_RAYS = 8
 #: Shadow rays go to random places in a ball of this radius around a light, metres.
 _LIGHT_RADIUS_M = 0.12
 _SHADOW_RAYS = 3
+#: Light is traced at every n-th pixel in both directions.
+_STEP = 3
 #: Rays start this far off a surface, metres.
 _OFFSET_M = 2e-3
 
@@ -27,14 +31,16 @@ class View:
     Attributes:
         depth: float32 (H, W), metres along z; 0 where nothing is hit.
         face: int32 (H, W), index of the triangle; -1 where nothing is hit.
-        barycentric: float32 (H, W, 3), weights of the triangle's corners.
+        uv: float32 (H, W, 2), weights of the triangle's second and third corner.
+        cosine: float32 (H, W), between the triangle's normal and the direction to the camera.
         xyz: float32 (H, W, 3), metres, room.
         to_camera: float32 (H, W, 3), unit vector towards the camera.
     """
 
     depth: Float32[np.ndarray, "h w"]
     face: Int32[np.ndarray, "h w"]
-    barycentric: Float32[np.ndarray, "h w 3"]
+    uv: Float32[np.ndarray, "h w 2"]
+    cosine: Float32[np.ndarray, "h w"]
     xyz: Float32[np.ndarray, "h w 3"]
     to_camera: Float32[np.ndarray, "h w 3"]
 
@@ -46,6 +52,12 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-12))[..., None]
+
+
+def _tensor(array: np.ndarray) -> Any:
+    from open3d.core import Tensor
+
+    return Tensor(array)  # type: ignore[call-overload]
 
 
 class Renderer:
@@ -61,12 +73,11 @@ class Renderer:
         self, triangles: Triangles, lights: list[Light], ambient: Float64[np.ndarray, "3"]
     ) -> None:
         # Importing Open3D takes seconds.
-        import open3d as o3d
+        from open3d.t.geometry import RaycastingScene
 
-        self._tensor = o3d.core.Tensor
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        self._scene = RaycastingScene(nthreads=1)
         self._scene.add_triangles(
-            self._tensor(triangles.vertices), self._tensor(triangles.faces.astype(np.uint32))
+            _tensor(triangles.vertices), _tensor(triangles.faces.astype(np.uint32))
         )
         self.triangles = triangles
         self._lights = lights
@@ -79,10 +90,11 @@ class Renderer:
         self._emission = np.array([m.emission for m in materials], np.float32)
         self.is_glass = np.array([m.is_glass for m in materials])
 
-    def _rays(self, origin: np.ndarray, direction: np.ndarray):  # type: ignore[no-untyped-def]
+    def _rays(self, origin: np.ndarray, direction: np.ndarray) -> Any:
+        """Open3D's tensor of rays: origin and direction, broadcast against each other."""
         rays = np.empty((*direction.shape[:-1], 6), np.float32)
         rays[..., :3], rays[..., 3:] = origin, direction
-        return self._tensor(rays)
+        return _tensor(rays)
 
     def cast(
         self,
@@ -100,36 +112,37 @@ class Renderer:
         Returns:
             The view.
         """
-        v, u = np.mgrid[: size[0], : size[1]]
         # With z = 1 in the camera's frame, the ray's parameter is the depth along z.
-        x, y = (u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1]
-        direction = np.stack([x, y, np.ones_like(x)], -1) @ T_room_camera[:3, :3].T
-        direction = direction.astype(np.float32)
+        local = np.ones((*size, 3), np.float32)
+        local[..., 0] = (np.arange(size[1]) - K[0, 2]) / K[0, 0]
+        local[..., 1] = ((np.arange(size[0]) - K[1, 2]) / K[1, 1])[:, None]
+        direction = local @ T_room_camera[:3, :3].T.astype(np.float32)
         origin = T_room_camera[:3, 3].astype(np.float32)
         hits = self._scene.cast_rays(self._rays(origin, direction))
         depth = hits["t_hit"].numpy()
         hit = np.isfinite(depth)
         depth = np.where(hit, depth, np.float32(0))
-        uv = hits["primitive_uvs"].numpy()
+        to_camera = _unit(-direction)
         return View(
             depth=depth,
-            face=np.where(hit, hits["primitive_ids"].numpy().astype(np.int64), -1).astype(np.int32),
-            barycentric=np.concatenate([1 - uv[..., :1] - uv[..., 1:], uv], -1),
+            face=np.where(hit, hits["primitive_ids"].numpy().view(np.int32), np.int32(-1)),
+            uv=hits["primitive_uvs"].numpy(),
+            cosine=np.abs(_dot(hits["primitive_normals"].numpy(), to_camera)),
             xyz=origin + depth[..., None] * direction,
-            to_camera=_unit(-direction),
+            to_camera=to_camera,
         )
 
     def normals(self, view: View) -> Float32[np.ndarray, "h w 3"]:
         """Shading normals, turned towards the camera."""
-        normal = np.einsum("...c,...ci->...i", view.barycentric, self.triangles.normal[view.face])
+        normal = blend(self.triangles.normal, view.face.reshape(-1), view.uv.reshape(-1, 2))
+        normal = normal.reshape(view.xyz.shape)
         facing = np.where(_dot(normal, view.to_camera) < 0, np.float32(-1), np.float32(1))
         return _unit(normal) * facing[..., None]
 
     def albedo(self, view: View) -> Float32[np.ndarray, "h w 3"]:
         """Texture colours, sRGB in 0..1."""
         face = view.face.reshape(-1)
-        weights = view.barycentric.reshape(-1, 3)
-        place = np.einsum("nc,nci->ni", weights, self.triangles.place[face])
+        place = blend(self.triangles.place, face, view.uv.reshape(-1, 2))
         uv = face_plane(place, self.triangles.flat_normal[face])
         part = self.triangles.part[face]
         kind = self._texture[part]
@@ -154,8 +167,8 @@ class Renderer:
             float32 (H, W, 3), linear RGB; a white wall in full ambient light is about 1.
         """
         normal = self.normals(view)
-        # Indirect light varies slowly, so it is found at half the resolution and interpolated.
-        coarse_normal, coarse_xyz = normal[::2, ::2], view.xyz[::2, ::2]
+        # Openness and shadows vary slowly: found at every third pixel and interpolated.
+        coarse_normal, coarse_xyz = normal[::_STEP, ::_STEP], view.xyz[::_STEP, ::_STEP]
         start = coarse_xyz + coarse_normal * np.float32(_OFFSET_M)
         height, width = view.depth.shape
         openness = self._openness(rng, start, coarse_normal)
@@ -182,7 +195,7 @@ class Renderer:
         direction = _unit(rng.standard_normal((_OCCLUSION_RAYS, *start.shape), dtype=np.float32))
         direction = _unit(direction + normal * np.float32(1.001))
         blocked = self.occluded(start, direction, _OCCLUSION_REACH_M)
-        return cv2.blur(1 - blocked.mean(0, dtype=np.float32), (5, 5))
+        return cv2.blur(1 - blocked.mean(0, dtype=np.float32), (3, 3))
 
     def _visibility(
         self, rng: np.random.Generator, start: np.ndarray, lamp: Light
@@ -198,15 +211,15 @@ class Renderer:
         """Whether anything lies on the rays within `reach` times their direction; bool (...)."""
         return self._scene.test_occlusions(self._rays(origin, direction), 1e-4, reach).numpy()
 
-    def nearest_instance(self, xyz: Float32[np.ndarray, "n 3"]) -> Int32[np.ndarray, "n"]:
+    def nearest_instance(self, xyz: Float32[np.ndarray, "n 3"]) -> Int32[np.ndarray, " n"]:
         """Instance of the surface nearest to each point (metres, room)."""
-        answer = self._scene.compute_closest_points(self._tensor(np.ascontiguousarray(xyz)), 1)
+        answer = self._scene.compute_closest_points(_tensor(np.ascontiguousarray(xyz)), 1)
         return self.triangles.instance[answer["primitive_ids"].numpy().astype(np.int64)]
 
 
 def _enlarge(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Twice the resolution, aligned with the even pixels that `image` was computed at."""
-    rows, columns = (np.arange(n, dtype=np.float32) / 2 for n in size)
+    """The full resolution, aligned with the pixels that `image` was computed at."""
+    rows, columns = (np.arange(n, dtype=np.float32) / np.float32(_STEP) for n in size)
     return cv2.remap(
         image,
         np.broadcast_to(columns, size).copy(),

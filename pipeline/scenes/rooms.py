@@ -8,116 +8,10 @@ from jaxtyping import Bool, Float64
 from pipeline.config import Rooms
 from pipeline.scenes.furniture import FURNITURE, Item, Part, fixtures
 from pipeline.scenes.materials import TYPICAL, Paint
-from pipeline.scenes.placement import Furnisher, Placed
-from pipeline.scenes.solids import box, yaw_matrix
+from pipeline.scenes.placement import CELL_M, Furnisher, Placed
+from pipeline.scenes.recipes import ON_TOP, RECIPES, SIZE_SHARE
+from pipeline.scenes.solids import Interval, box, yaw_matrix
 from pipeline.scenes.walls import Wall, draw_outline, floor_and_ceiling, wall_item, walls_of
-
-#: Use of a room -> what it gets: (name in FURNITURE, place, probability). The order is that of
-#: placing, so large pieces come first; `before:desk` stands before the last desk.
-RECIPES: dict[str, list[tuple[str, str, float]]] = {
-    "Office": [
-        ("desk", "wall", 1.0),
-        ("office_chair", "before:desk", 1.0),
-        ("bookshelf", "wall", 1.0),
-        ("desk", "wall", 0.8),
-        ("office_chair", "before:desk", 1.0),
-        ("cabinet", "wall", 0.8),
-        ("couch", "wall", 0.5),
-        ("refrigerator", "wall", 0.3),
-        ("bookshelf", "wall", 0.6),
-        ("table", "free", 0.4),
-        ("whiteboard", "hang", 0.8),
-        ("poster", "hang", 0.7),
-        ("picture", "hang", 0.5),
-        ("trash_can", "floor", 0.9),
-        ("carton", "floor", 0.5),
-        ("floor_lamp", "floor", 0.4),
-        ("plant", "floor", 0.5),
-    ],
-    "Bedroom / Hotel": [
-        ("bed", "wall", 1.0),
-        ("nightstand", "wall", 0.9),
-        ("wardrobe", "wall", 1.0),
-        ("desk", "wall", 0.9),
-        ("chair", "before:desk", 1.0),
-        ("bookshelf", "wall", 0.7),
-        ("cabinet", "wall", 0.5),
-        ("sink", "wall", 0.2),
-        ("armchair", "wall", 0.4),
-        ("picture", "hang", 1.0),
-        ("poster", "hang", 0.7),
-        ("floor_lamp", "floor", 0.5),
-        ("ottoman", "floor", 0.4),
-        ("ball", "floor", 0.5),
-        ("carton", "floor", 0.4),
-    ],
-    "Living room / Lounge": [
-        ("couch", "wall", 1.0),
-        ("low_cabinet", "wall", 1.0),
-        ("bookshelf", "wall", 0.9),
-        ("coffee_table", "before:couch", 1.0),
-        ("armchair", "wall", 0.8),
-        ("table", "free", 0.6),
-        ("chair", "around:table", 1.0),
-        ("cabinet", "wall", 0.6),
-        ("picture", "hang", 1.0),
-        ("picture", "hang", 0.8),
-        ("radiator", "wall", 0.5),
-        ("floor_lamp", "floor", 0.9),
-        ("ottoman", "floor", 0.6),
-        ("plant", "floor", 0.7),
-        ("ball", "floor", 0.4),
-    ],
-    "Kitchen": [
-        ("counter", "wall", 1.0),
-        ("refrigerator", "wall", 1.0),
-        ("table", "free", 1.0),
-        ("chair", "around:table", 1.0),
-        ("wall_cabinet", "wall", 1.0),
-        ("wall_cabinet", "wall", 0.5),
-        ("cabinet", "wall", 0.7),
-        ("bookshelf", "wall", 0.3),
-        ("desk", "wall", 0.2),
-        ("picture", "hang", 0.8),
-        ("poster", "hang", 0.5),
-        ("trash_can", "floor", 1.0),
-        ("carton", "floor", 0.5),
-        ("plant", "floor", 0.4),
-    ],
-    "Bathroom": [
-        ("bathtub", "wall", 1.0),
-        ("toilet", "wall", 1.0),
-        ("sink", "wall", 1.0),
-        ("cabinet", "wall", 0.9),
-        ("sink", "wall", 0.5),
-        ("wardrobe", "wall", 0.4),
-        ("chair", "floor", 0.7),
-        ("radiator", "wall", 0.8),
-        ("picture", "hang", 0.7),
-        ("trash_can", "floor", 0.9),
-        ("ottoman", "floor", 0.5),
-        ("plant", "floor", 0.4),
-    ],
-}
-
-#: What may stand on what: raw category -> (names in FURNITURE, largest number on each top).
-ON_TOP: dict[str, tuple[list[str], int]] = {
-    "armchair": (["pillow"], 1),
-    "bed": (["books", "pillow"], 1),
-    "bookshelf": (["vase", "carton", "bowl", "plant"], 2),
-    "cabinet": (["vase", "books", "table_lamp", "bowl", "plant", "tv"], 4),
-    "chair": (["books", "pillow"], 1),
-    "coffee table": (["books", "cup", "bowl", "vase"], 4),
-    "couch": (["pillow", "pillow", "books"], 3),
-    "counter": (["bowl", "cup", "vase", "carton", "cup"], 5),
-    "desk": (["monitor", "monitor", "books", "table_lamp", "cup", "plant"], 6),
-    "nightstand": (["table_lamp", "books", "cup"], 2),
-    "ottoman": (["books"], 1),
-    "refrigerator": (["carton", "bowl", "plant"], 2),
-    "table": (["bowl", "vase", "cup", "books", "plant"], 5),
-    "toilet": (["cup"], 1),
-    "wardrobe": (["carton", "carton"], 2),
-}
 
 
 @dataclass(frozen=True)
@@ -168,7 +62,8 @@ def design_room(rng: np.random.Generator, number: int, params: Rooms) -> Room:
     use = room_use(number)
     paint = Paint(rng, params.colour_informativeness)
     height = float(rng.uniform(2.35, 2.8))
-    outline = draw_outline(rng, params.room_size_m)
+    low, high = params.room_size_m
+    outline = draw_outline(rng, (low, low + (high - low) * SIZE_SHARE.get(use, 1.0)))
     walls = walls_of(outline)
     furnisher = Furnisher.for_outline(rng, paint, walls, outline)
     daylight = float(rng.uniform(0.3, 1.0))
@@ -177,7 +72,7 @@ def design_room(rng: np.random.Generator, number: int, params: Rooms) -> Room:
     shell = _shell(rng, paint, walls, outline, height, is_tiled=use in ("Bathroom", "Kitchen"))
     lights += _ceiling_lamp(rng, paint, furnisher, height, 1.3 - daylight)
     warmth = rng.uniform(-0.05, 0.05)
-    ambient = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.30, 0.45)
+    ambient = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.22, 0.38)
     return Room(use, shell + furnisher.placed, height, furnisher.free, lights, ambient)
 
 
@@ -224,8 +119,8 @@ def _curtain(
     paint: Paint,
     furnisher: Furnisher,
     wall: Wall,
-    opening: tuple[float, float],
-    z: tuple[float, float],
+    opening: Interval,
+    z: Interval,
 ) -> None:
     s, width = opening
     bottom = 0.06 if rng.random() < 0.4 else z[0] - 0.2
@@ -238,7 +133,9 @@ def _curtain(
     furnisher.placed.append(Placed(item, wall.T_room_wall @ yaw_matrix(0, s)))
 
 
-def _furnish(rng: np.random.Generator, furnisher: Furnisher, recipe: list[tuple[str, str, float]]) -> None:
+def _furnish(
+    rng: np.random.Generator, furnisher: Furnisher, recipe: list[tuple[str, str, float]]
+) -> None:
     latest: dict[str, Placed | None] = {}
     for name, place, probability in recipe:
         if rng.random() >= probability:
@@ -281,7 +178,9 @@ def _shell(
     special = int(rng.integers(len(walls)))
     skirting = paint.plain("white" if rng.random() < 0.6 else "wood")
     placed = [
-        Placed(wall_item(wall, height, accent if i == special else paper, skirting), wall.T_room_wall)
+        Placed(
+            wall_item(wall, height, accent if i == special else paper, skirting), wall.T_room_wall
+        )
         for i, wall in enumerate(walls)
     ]
     ceiling = paint.draw(TYPICAL["ceiling"])
@@ -301,9 +200,9 @@ def _ceiling_lamp(
 ) -> list[Light]:
     """A lamp over the middle of the room, and its light."""
     rows, columns = furnisher.free.shape
-    middle = np.array([columns, rows]) * 0.05 * rng.uniform(0.4, 0.6, 2)
+    x, y = np.array([columns, rows]) * CELL_M * rng.uniform(0.4, 0.6, 2)
     item = FURNITURE["ceiling_lamp"](rng, paint)[0]
-    furnisher.placed.append(Placed(item, yaw_matrix(0, *middle, height)))
+    furnisher.placed.append(Placed(item, yaw_matrix(0, x, y, height)))
     below = height + item.limits()[0, 2] - 0.06
     warm = np.array([1.08, 1.0, rng.uniform(0.78, 0.95)])
-    return [Light(np.array([*middle, below]), warm * strength * 2.2)]
+    return [Light(np.array([x, y, below]), warm * strength * 2.2)]

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 
+#: beartype, unlike the language, does not take an int for a float.
+Real = float | int
+Interval = tuple[Real, Real]
+
 #: Edges sharper than this stay sharp when normals are smoothed.
 CREASE_COSINE = np.float32(np.cos(np.deg2rad(50)))
 
@@ -21,7 +25,7 @@ class Solid:
     vertices: Float32[np.ndarray, "v 3"]
     faces: Int32[np.ndarray, "f 3"]
 
-    def moved(self, x: float = 0, y: float = 0, z: float = 0, turn: float = 0) -> "Solid":
+    def moved(self, x: Real = 0, y: Real = 0, z: Real = 0, turn: Real = 0) -> "Solid":
         """The solid turned about z by `turn` radians, then shifted by (x, y, z) metres."""
         return self.posed(yaw_matrix(turn, x, y, z))
 
@@ -31,7 +35,7 @@ class Solid:
         return Solid(vertices.astype(np.float32), self.faces)
 
 
-def yaw_matrix(turn: float, x: float = 0, y: float = 0, z: float = 0) -> np.ndarray:
+def yaw_matrix(turn: Real, x: Real = 0, y: Real = 0, z: Real = 0) -> np.ndarray:
     """Rotation about z by `turn` radians and a shift in metres, float64 (4, 4)."""
     cosine, sine = np.cos(turn), np.sin(turn)
     matrix = np.eye(4)
@@ -40,7 +44,7 @@ def yaw_matrix(turn: float, x: float = 0, y: float = 0, z: float = 0) -> np.ndar
     return matrix
 
 
-def tilt_matrix(angle: float, pivot: tuple[float, float, float]) -> np.ndarray:
+def tilt_matrix(angle: Real, pivot: tuple[Real, Real, Real]) -> np.ndarray:
     """Rotation about the x axis through `pivot` by `angle` radians, float64 (4, 4)."""
     cosine, sine = np.cos(angle), np.sin(angle)
     matrix = np.eye(4)
@@ -68,7 +72,7 @@ def _grid_faces(rows: int, columns: int, wrap: bool) -> np.ndarray:
     return np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], -2).reshape(-1, 3)
 
 
-def box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) -> Solid:
+def box(x: Interval, y: Interval, z: Interval) -> Solid:
     """Axis-aligned box between the given limits, metres."""
     corners = np.array([[i, j, k] for k in z for j in y for i in x], np.float32)
     quads = [[0, 2, 3, 1], [4, 5, 7, 6], [0, 1, 5, 4], [2, 6, 7, 3], [0, 4, 6, 2], [1, 3, 7, 5]]
@@ -76,9 +80,7 @@ def box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) 
     return Solid(corners, np.array(faces, np.int32))
 
 
-def lathe(
-    profile: list[tuple[float, float]], sides: int = 24, stretch: tuple[float, float] = (1, 1)
-) -> Solid:
+def lathe(profile: list[Interval], sides: int = 24, stretch: Interval = (1, 1)) -> Solid:
     """Surface of revolution about z.
 
     Args:
@@ -98,15 +100,13 @@ def lathe(
     )
 
 
-def cylinder(radius: float, z: tuple[float, float], sides: int = 20, top: float = 1) -> Solid:
+def cylinder(radius: Real, z: Interval, sides: int = 20, top: Real = 1) -> Solid:
     """Closed upright cylinder, or a cone stump whose upper radius is `top` times the lower."""
     low, high = z
     return lathe([(0, low), (radius, low), (radius * top, high), (0, high)], sides)
 
 
-def cushion(
-    x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], power: float = 5
-) -> Solid:
+def cushion(x: Interval, y: Interval, z: Interval, power: Real = 5) -> Solid:
     """Box with rounded edges and bulging faces: a superellipsoid between the given limits.
 
     Args:
@@ -135,7 +135,7 @@ def cushion(
 
 
 def wavy_sheet(
-    width: float, z: tuple[float, float], depth: float, n_waves: float, thickness: float = 0.015
+    width: Real, z: Interval, depth: Real, n_waves: Real, thickness: Real = 0.015
 ) -> Solid:
     """Hanging cloth in folds: centred in x, waves of amplitude `depth` along y, metres."""
     columns = max(int(n_waves * 12), 8)
@@ -157,6 +157,10 @@ def wavy_sheet(
     )
 
 
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
 def corner_normals(solid: Solid) -> Float32[np.ndarray, "f 3 3"]:
     """Shading normals of every face corner: smooth over gentle edges, flat at sharp ones.
 
@@ -167,16 +171,16 @@ def corner_normals(solid: Solid) -> Float32[np.ndarray, "f 3 3"]:
         float32 (F, 3, 3): unit normal of each face's three corners, object frame.
     """
     corners = solid.vertices[solid.faces]
-    area_normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(area_normal, axis=-1, keepdims=True)
-    flat = area_normal / np.maximum(length, 1e-12)
+    flat = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+    ahead = _unit(np.roll(corners, -1, 1) - corners)
+    behind = _unit(np.roll(corners, 1, 1) - corners)
+    # Weighted by the angle at the corner, so that it does not matter how faces are cut up.
+    angle = np.arccos(np.clip((ahead * behind).sum(-1), -1, 1))
     # Corners meet by place, not by index: the poles and seams of a lathe share places only.
     _, place = np.unique(np.round(solid.vertices, 5), axis=0, return_inverse=True)
     place = place.reshape(-1)[solid.faces]
     total = np.zeros((place.max() + 1, 3), np.float32)
-    for corner in range(3):
-        np.add.at(total, place[:, corner], area_normal)
-    smooth = total[place]
-    smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-12)
+    np.add.at(total, place, flat[:, None] * angle[..., None])
+    smooth = _unit(total)[place]
     is_gentle = (smooth * flat[:, None]).sum(-1, keepdims=True) > CREASE_COSINE
     return np.where(is_gentle, smooth, flat[:, None]).astype(np.float32)

@@ -9,14 +9,20 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from pipeline.scenes.shading_kernels import interpolate_periodic
+
 Place = Float32[np.ndarray, "n 3"]
 Plane = Float32[np.ndarray, "n 2"]
 Colours = Float32[np.ndarray, "n 3 3"]
-Scalar = Float32[np.ndarray, "n"]
-Seed = Int64[np.ndarray, "n"]
+Scalar = Float32[np.ndarray, " n"]
+Seed = Int64[np.ndarray, " n"]
 Colour = Float32[np.ndarray, "n 3"]
 Texture = Callable[[Place, Plane, Colours, Scalar, Seed], Colour]
 
+#: Colours of every landscape beside the material's own.
+_HAZE, _SKY_BLUE, _GRASS = np.array(
+    [[0.92, 0.93, 0.95], [0.45, 0.66, 0.92], [0.05, 0.14, 0.04]], np.float32
+)
 #: Cells along one side of the periodic noise table.
 _NOISE_CELLS = 64
 
@@ -24,22 +30,20 @@ _NOISE_CELLS = 64
 @cache
 def _noise_table() -> Float32[np.ndarray, "c c c"]:
     """Periodic noise of several octaves, mean 0, standard deviation 1."""
-    from scipy.ndimage import gaussian_filter
-
     rng = np.random.default_rng(0)
-    table = np.zeros((_NOISE_CELLS,) * 3, np.float32)
+    frequency = np.fft.fftfreq(_NOISE_CELLS) * 2 * np.pi
+    squared = (np.stack(np.meshgrid(*[frequency] * 3, indexing="ij")) ** 2).sum(0)
+    table = np.zeros((_NOISE_CELLS,) * 3)
     for sigma in (0.7, 1.5, 3.0, 6.0):
-        octave = rng.standard_normal(table.shape, dtype=np.float32)
-        octave = gaussian_filter(octave, sigma, mode="wrap")
-        table += octave / octave.std() * np.sqrt(np.float32(sigma))
-    return (table / table.std()).astype(np.float32)
+        white = np.fft.fftn(rng.standard_normal(table.shape))
+        octave = np.fft.ifftn(white * np.exp(-squared * sigma**2 / 2)).real
+        table += octave / octave.std() * np.sqrt(sigma)
+    return ((table - table.mean()) / table.std()).astype(np.float32)
 
 
 def noise(place: Place) -> Scalar:
     """Smooth noise with features of about one to ten units, mean 0, standard deviation 1."""
-    from scipy.ndimage import map_coordinates
-
-    return map_coordinates(_noise_table(), place.T, order=1, mode="grid-wrap")
+    return interpolate_periodic(_noise_table(), np.ascontiguousarray(place))
 
 
 def cell_hash(cell: Float32[np.ndarray, "n d"], seed: Seed) -> Scalar:
@@ -68,7 +72,10 @@ def _step(value: Scalar, edge: float | Scalar = 0.0, softness: float = 0.04) -> 
 
 def plain(place: Place, uv: Plane, colours: Colours, size: Scalar, seed: Seed) -> Colour:
     """One colour with faint blotches."""
-    return colours[:, 0] * (1 + np.float32(0.03) * noise(_shifted(place, size * 0 + 0.1, seed)))[:, None]
+    return (
+        colours[:, 0]
+        * (1 + np.float32(0.03) * noise(_shifted(place, size * 0 + 0.1, seed)))[:, None]
+    )
 
 
 def stripes(place: Place, uv: Plane, colours: Colours, size: Scalar, seed: Seed) -> Colour:
@@ -176,18 +183,18 @@ def landscape(place: Place, uv: Plane, colours: Colours, size: Scalar, seed: See
     line = np.stack([x * 4 + (seed % 61), np.zeros_like(x), np.zeros_like(x)], 1).astype(np.float32)
     skyline = np.float32(0.16) * noise(line)
     sky = mix(
-        np.broadcast_to(np.float32([0.92, 0.93, 0.95]), (len(x), 3)),
-        np.broadcast_to(np.float32([0.45, 0.66, 0.92]), (len(x), 3)),
+        np.broadcast_to(_HAZE, (len(x), 3)),
+        np.broadcast_to(_SKY_BLUE, (len(x), 3)),
         np.clip(y * np.float32(1.6) + np.float32(0.2), 0, 1),
     )
     hills = mix(colours[:, 0] * np.float32(0.3), colours[:, 1] * np.float32(0.6), np.clip(-y, 0, 1))
-    hills = hills + np.float32([0.05, 0.14, 0.04])
+    hills = hills + _GRASS
     return mix(hills, sky, _step(y, skyline - np.float32(0.05), 0.03))
 
 
 def spines(place: Place, uv: Plane, colours: Colours, size: Scalar, seed: Seed) -> Colour:
     """Title and bands on the back of a book."""
-    band = np.abs(np.sin(uv[:, 1] * 40 + (seed % 7)))
+    band = np.abs(np.sin(uv[:, 1] * 40 + (seed % 7).astype(np.float32)))
     return mix(colours[:, 0], colours[:, 1], _step(band, 0.85, 0.1))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich import filesize
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -207,7 +208,7 @@ def print_reports(reports: list[SceneReport], frame_stride: int, console: Consol
     hours = sum(report.core_seconds for report in reports) / 3600
     console.print(
         f"{len(reports)} scenes, {kept} frames to keep at stride {frame_stride}; artifacts: about "
-        f"{kept * BYTES_PER_FRAME / 1e9:.2f} GB and {hours:.2f} core-hours at 240x320",
+        f"{filesize.decimal(kept * BYTES_PER_FRAME)} and {hours:.2g} core-hours at 240x320",
         soft_wrap=True,
     )
     n_problems = sum(len(report.problems) for report in reports)

@@ -3,13 +3,19 @@
 import os
 from pathlib import Path
 
-from pipeline.config import Params
+from pipeline.config import Params, ParamsError
 from pipeline.readers import READERS
+from pipeline.readers.base import ReaderError
 from pipeline.scenes.naming import training_rooms, validation_rooms
+from pipeline.schemas import ArtifactError
 
 
 class StageError(Exception):
     """A stage cannot run; the text names the cause and the remedy."""
+
+
+#: Errors whose text is the whole message; anything else is a bug and keeps its traceback.
+USER_ERRORS = (ParamsError, ReaderError, ArtifactError, StageError)
 
 
 def expand(path: str) -> Path:

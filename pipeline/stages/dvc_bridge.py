@@ -25,16 +25,23 @@ class DvcStage:
 
     Attributes:
         name: e.g. `pretrain@rooms-view-0`.
-        inputs: what its Snakemake rule waits for: manifests, and the stamps of upstream stages.
+        inputs: what makes its Snakemake rule run: manifests, and the stamps of upstream stages.
+        after: stamps that it only waits for: DVC locks the manifests while it records them.
     """
 
     name: str
     inputs: tuple[str, ...]
+    after: tuple[str, ...]
 
     @property
     def rule(self) -> str:
         """Name of the stage in dvc.yaml, and of its Snakemake rule."""
         return self.name.partition("@")[0]
+
+
+def is_artifacts(stage: str) -> bool:
+    """Whether DVC only records what Snakemake made: the manifests."""
+    return stage.startswith("artifacts@")
 
 
 def load_stages() -> dict[str, DvcStage]:
@@ -55,19 +62,19 @@ def load_stages() -> dict[str, DvcStage]:
     root = Path(repo.root_dir)
     stages: dict[str, DvcStage] = {}
     for stage in reversed(list(topological_sort(graph))):
+        recorded = stage.outs if is_artifacts(stage.addressing) else stage.deps
+        paths = [Path(entry.fs_path) for entry in recorded]
+        manifests = [path.relative_to(root) for path in paths if root / "manifests" in path.parents]
         upstream = sorted(other.addressing for other in graph.successors(stage))
-        manifests = [
-            str(Path(dep.fs_path).relative_to(root))
-            for dep in stage.deps
-            if dep.fs_path.startswith(str(root / "manifests"))
-        ]
-        # The artifacts stage is Snakemake's own work: its consumers wait for the manifests.
-        stamps = [
-            str(layout.stamp(name)) for name in upstream if not name.startswith("artifacts@")
-        ]
-        if stage.addressing.startswith("artifacts@"):
-            manifests = [str(Path(out.fs_path).relative_to(root)) for out in stage.outs]
-        stages[stage.addressing] = DvcStage(stage.addressing, tuple(manifests + stamps))
+        stamps = {name: str(layout.stamp(name)) for name in upstream}
+        stages[stage.addressing] = DvcStage(
+            stage.addressing,
+            inputs=(
+                *map(str, manifests),
+                *(stamp for name, stamp in stamps.items() if not is_artifacts(name)),
+            ),
+            after=tuple(stamp for name, stamp in stamps.items() if is_artifacts(name)),
+        )
     repo.close()
     return stages
 
@@ -105,18 +112,27 @@ def write_stamp(stage: str) -> None:
 def reconcile(stages: dict[str, DvcStage]) -> None:
     """Make the stamps say what DVC says; call it in Snakemake's main process only.
 
-    A stage that DVC would run loses its stamp. One that is up to date gets it, with a time not
-    older than its inputs', so that Snakemake plans neither a run nor a rerun.
+    A stage that DVC would run loses its stamp, and so do those that depend on it (Snakemake makes
+    a missing file only for a job that it plans anyway). One that is up to date gets it, with a
+    time not older than its inputs', so that Snakemake plans neither a run nor a rerun.
 
     Args:
         stages: As `load_stages` returns them: upstream first.
     """
     changed = changed_stages()
+    missing: set[str] = set()
     for name, stage in stages.items():
         stamp = layout.stamp(name)
         entry = lock_entry(name)
-        if name in changed or entry is None:
+        if is_artifacts(name):
+            if stamp.exists() and (name in changed or entry is None):
+                os.utime(stamp, ns=(0, 0))  # missing, it would make all that waits for it run
+                continue
+        elif name in changed or entry is None or missing.intersection(stage.inputs):
             stamp.unlink(missing_ok=True)
+            missing.add(str(stamp))
+            continue
+        if entry is None:
             continue
         if not stamp.exists() or stamp.read_text() != entry:
             write_text(stamp, entry)

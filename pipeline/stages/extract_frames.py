@@ -51,7 +51,7 @@ def extract_scene(params: Params, scene: str, out_dir: Path, with_labels: bool =
         StageError: no frame can be used, or the scene has no usable mesh.
         ReaderError: the raw scene is missing or damaged.
     """
-    raw = open_raw_scene(params, scene)
+    raw = open_raw_scene(params.dataset, scene)
     dataset, matching = params.dataset, params.geometry.matching
     stored = {"frame_stride": dataset.frame_stride, "image_size": dataset.image_size}
 
@@ -87,7 +87,7 @@ def extract_scene(params: Params, scene: str, out_dir: Path, with_labels: bool =
         "labelled_frames",
         _labelled_rows(params, scene, labelled) if with_labels else iter(()),
         {
-            **params.labelled.model_dump(include={"frame_stride", "label_map", "n_classes"}),
+            **params.labelled.model_dump(include={"frame_stride", "label_map"}),
             "image_size": dataset.image_size,
         },
         params.labelled.reader,
@@ -127,7 +127,7 @@ def _scene_mesh(params: Params, raw: Scene) -> tuple[Mesh, dict[str, object]]:
             "fusion": params.geometry.fusion.model_dump(),
         }
     if mesh.label is not None:
-        classes = map_labels(mesh.label, params.labelled.label_map, params.labelled.n_classes)
+        classes = map_labels(mesh.label, params.labelled.label_map)
         mesh = replace(mesh, label=classes.astype(np.uint16))
     return mesh, {"mesh": "dataset"}
 
@@ -200,5 +200,5 @@ def _labelled_rows(params: Params, scene: str, counts: Counter[str]) -> Iterator
         raise StageError(f"labelled.raw_dir: {raw_dir} does not exist. expected:\n{reader.layout}")
     if not any(path.is_dir() for path in reader.scene_files(raw_dir, scene)):
         return
-    for frame in counted(reader.open_scene(raw_dir, scene, labelled.frame_stride), counts, {}):
-        yield labelled_row(frame, params.dataset.image_size, labelled.label_map, labelled.n_classes)
+    for frame in counted(open_raw_scene(labelled, scene), counts, {}):
+        yield labelled_row(frame, params.dataset.image_size, labelled.label_map)

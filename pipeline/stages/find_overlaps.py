@@ -31,7 +31,7 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
     """
     settings = params.geometry.overlaps
     frame_ids, clouds = [], []
-    for frame in open_raw_scene(params, scene).frames():
+    for frame in open_raw_scene(params.dataset, scene).frames():
         if frame.status == "ok":
             depth, _, K, T_world_camera = arrays(frame)
             points = depth_to_cloud(depth, K, T_world_camera)

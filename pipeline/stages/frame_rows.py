@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from pipeline.geometry.camera import resize_depth, resize_intrinsics, valid_depth
 from pipeline.readers.base import Frame, Scene
 from pipeline.readers.imaging import encode_jpeg, encode_png, resize_color
-from pipeline.readers.labels import map_labels
+from pipeline.readers.labels import LabelMap, map_labels
 
 #: Columns of one row, or of one row group.
 Row = dict[str, Any]
@@ -72,11 +72,11 @@ def frame_row(frame: Frame, size: tuple[int, int]) -> Row:
     }
 
 
-def labelled_row(frame: Frame, size: tuple[int, int], label_map: str, n_classes: int) -> Row:
+def labelled_row(frame: Frame, size: tuple[int, int], label_map: LabelMap) -> Row:
     """One row of the labelled frames: a frame's row and its label image as classes."""
     label = None
     if frame.label is not None:
-        label = encode_png(map_labels(resize_depth(frame.label, size), label_map, n_classes))
+        label = encode_png(map_labels(resize_depth(frame.label, size), label_map))
     return {**frame_row(frame, size), "label": [label]}
 
 

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the summary and write the PNGs."""
     artifacts, scene = find_scene(args.scene, args.artifacts)
     console = Console()
-    min_overlap = Pretraining().min_overlap
+    min_overlap = Pretraining.model_fields["min_overlap"].default
     console.print(f"[bold]{scene}[/bold] in {artifacts}\n", highlight=False)
     print_summary(console, artifacts, scene, min_overlap)
     inspector = SceneInspector(

@@ -1,6 +1,7 @@
 """`make-tables`: metrics of all finetuning runs -> result tables and figures."""
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments: everything comes from params.yaml."""
 
 
-def _frame_counts(params: Params) -> dict:
+def _frame_counts(params: Params) -> dict[str, Counter[str]]:
     folder = layout.artifacts_dir(params.dataset.name)
     scenes = scene_names(params)
     kinds = {"pretraining": "frames", "finetuning": "labelled_frames"}
@@ -38,9 +39,9 @@ def _frame_counts(params: Params) -> dict:
     return counts
 
 
-def _load_pictures(params: Params) -> dict[str, Mapping[str, np.ndarray] | None]:
+def _load_pictures(params: Params) -> dict[str, dict[str, np.ndarray] | None]:
     """Row label -> arrays of the first seed's pictures.npz; None where there are none."""
-    pictures = {}
+    pictures: dict[str, dict[str, np.ndarray] | None] = {}
     for variant in params.rows:
         folder = layout.finetune_results(params.dataset.name, variant, params.seeds[0])
         file = folder / "pictures.npz"

@@ -5,13 +5,14 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import layout
-from pipeline.config import Params, load_params
+from pipeline.config import Dataset, Labelled, Params, load_params
 from pipeline.readers import READERS
-from pipeline.readers.base import Scene
+from pipeline.readers.base import Frame, Scene
 from pipeline.stages.common import expand
 
 
@@ -33,10 +34,20 @@ def runner(work: Callable[[Params, str, Path], str]) -> Callable[[argparse.Names
     return run
 
 
-def open_raw_scene(params: Params, scene: str) -> Scene:
-    """The raw scene by the dataset's reader and frame stride."""
-    reader = READERS[params.dataset.reader]
-    return reader.open_scene(expand(params.dataset.raw_dir), scene, params.dataset.frame_stride)
+def open_raw_scene(section: Dataset | Labelled, scene: str) -> Scene:
+    """A scene of the dataset or of the labelled frames.
+
+    The reasons of skipped frames name files below the raw folder: artifacts must not depend on
+    where the data are.
+    """
+    raw_dir = expand(section.raw_dir)
+    opened = READERS[section.reader].open_scene(raw_dir, scene, section.frame_stride)
+
+    def load_frame(frame_id: int) -> Frame:
+        frame = opened.load_frame(frame_id)
+        return replace(frame, reason=frame.reason.replace(f"{raw_dir}/", ""))
+
+    return replace(opened, load_frame=load_frame)
 
 
 def package_version() -> str:

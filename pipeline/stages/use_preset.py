@@ -15,7 +15,9 @@ PRESETS = Path("presets")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command line."""
     parser.add_argument("name", help="a file of presets/, without .yaml")
-    parser.add_argument("--raw", type=Path, help="raw folder, linked to the preset's dataset.raw_dir")
+    parser.add_argument(
+        "--raw", type=Path, help="raw folder, linked to the preset's dataset.raw_dir"
+    )
 
 
 def link_raw(raw_dir: Path, target: Path) -> None:

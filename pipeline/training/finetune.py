@@ -15,16 +15,13 @@ from pipeline.config import Finetuning
 from pipeline.data.labelled import LabelledFrames
 from pipeline.models.unet import UNet2D
 from pipeline.training.checkpoint import load_usable, save_tensors
+from pipeline.training.fixed_outputs import FixedOutputs, in_batches
 from pipeline.training.freezing import Protocol, SplitNetwork
 from pipeline.training.optimisation import Loss, Progress, make_sgd, place, poly_rate, train
 from pipeline.training.tasks import Task
 
 #: Validation frames of which predictions are stored as pictures.
 N_PICTURES = 4
-EVALUATION_BATCH = 16
-
-#: Outputs of the fixed part are kept up to this size, else computed again at every step.
-FIXED_OUTPUTS_LIMIT_BYTES = 2 << 30
 
 
 @dataclass
@@ -59,40 +56,6 @@ class CellResult:
         return CellResult(metrics, weights, picture)
 
 
-class FixedOutputs:
-    """Outputs of a network's fixed part for the frames of a split, computed once if they fit."""
-
-    def __init__(self, network: SplitNetwork, frames: LabelledFrames, device: torch.device) -> None:
-        self._network = network
-        self._frames = frames
-        self._device = device
-        self._kept: list[Tensor] | None = None
-        if network.fixed_is_constant:
-            network.eval()
-            first = self._compute([0])
-            per_frame = sum(tensor.numel() * tensor.element_size() for tensor in first)
-            if per_frame * len(frames) <= FIXED_OUTPUTS_LIMIT_BYTES:
-                self._keep()
-
-    def _keep(self) -> None:
-        chunks = [self._compute(rows) for rows in _batches(range(len(self._frames)))]
-        self._kept = [torch.cat(stage) for stage in zip(*chunks, strict=True)]
-
-    def _compute(self, rows: Sequence[int], network: SplitNetwork | None = None) -> list[Tensor]:
-        images = self._frames.batch(rows).images.to(self._device, memory_format=torch.channels_last)
-        return (network or self._network).fixed(images)
-
-    def get(self, rows: Sequence[int], network: SplitNetwork) -> list[Tensor]:
-        """Inputs of `network`'s trained part for some frames."""
-        if self._kept is None:
-            return self._compute(rows, network)
-        return [stage[torch.as_tensor(rows)] for stage in self._kept]
-
-
-def _batches(rows: Sequence[int]) -> list[Sequence[int]]:
-    return [rows[at : at + EVALUATION_BATCH] for at in range(0, len(rows), EVALUATION_BATCH)]
-
-
 def picture_rows(n: int) -> list[int]:
     """Indices of up to `N_PICTURES` frames, evenly spread over n."""
     return sorted({int(row) for row in np.linspace(0, n - 1, min(N_PICTURES, n)).round()})
@@ -103,7 +66,7 @@ def evaluation_steps(steps: int, evaluations: int) -> list[int]:
     return sorted({round(steps * (i + 1) / evaluations) or 1 for i in range(evaluations)})
 
 
-def training_order(rows: Sequence[int], batch: int, steps: int, seed: int) -> list[np.ndarray]:
+def training_order(rows: Sequence[int], batch: int, steps: int, seed: int) -> list[list[int]]:
     """Frames of every step: whole epochs in a random order, incomplete batches dropped.
 
     Args:
@@ -234,7 +197,7 @@ class Finetuner:
         metric = task.make_metric()
         network.eval()
         with torch.no_grad():
-            for indices in _batches(rows):
+            for indices in in_batches(rows):
                 batch = frames.batch(indices).to(self._device)
                 size = (batch.depth.shape[-2], batch.depth.shape[-1])
                 task.process(metric, network(fixed.get(indices, network), size), batch)

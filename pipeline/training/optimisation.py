@@ -1,5 +1,6 @@
 """SGD with Pri3D's settings, the polynomial schedule, and the loop that uses them."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -137,13 +138,14 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
         for loss in step_losses(step):
-            if not torch.isfinite(loss.total):
+            total = float(loss.total.detach())
+            if not math.isfinite(total):
                 raise TrainingError(
-                    f"step {step}: the loss is {float(loss.total)} (parts: {dict(loss.parts)}) for "
+                    f"step {step}: the loss is {total} (parts: {dict(loss.parts)}) for "
                     f"{loss.batch}; a lower learning_rate, or inspect these frames"
                 )
             (loss.total / parts).backward()
-            for name, value in {"loss": float(loss.total), **loss.parts}.items():
+            for name, value in {"loss": total, **loss.parts}.items():
                 totals[name] = totals.get(name, 0.0) + value / parts
         optimizer.step()
         after_step(step + 1, totals)

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from pipeline.config import Finetuning
 from pipeline.data.images import denormalise
-from pipeline.data.labelled import IGNORED, LabelledBatch
+from pipeline.data.labelled import LabelledBatch
 from pipeline.evaluation.metrics import DepthMetrics, ReconstructionMetrics, SegmentationMetrics
+from pipeline.readers.labels import IGNORE
 
 Prediction = Float[Tensor, "b c h w"]
 
@@ -87,7 +88,7 @@ class _NamedSegmentation(SegmentationMetrics):
     """Segmentation metrics whose `per_class` has the classes' names as keys."""
 
     def __init__(self, class_names: Sequence[str], device: torch.device) -> None:
-        super().__init__(len(class_names), IGNORED, device=device)
+        super().__init__(len(class_names), IGNORE, device=device)
         self._names = class_names
 
     def evaluate(self) -> dict[str, Any]:
@@ -104,8 +105,8 @@ def segmentation_task(class_names: Sequence[str], device: torch.device) -> Task:
 
     def loss(prediction: Prediction, batch: LabelledBatch) -> Tensor:
         target = batch.label.long()
-        total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
-        return total / (target != IGNORED).sum().clamp(min=1)
+        total = functional.cross_entropy(prediction, target, ignore_index=IGNORE, reduction="sum")
+        return total / (target != IGNORE).sum().clamp(min=1)
 
     return Task(
         name="segmentation",

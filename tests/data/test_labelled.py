@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.room import POSES, render, wall_label, write_room
 
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import load_labelled
 from pipeline.schemas import ArtifactError
+from tests.room import POSES, render, wall_label, write_room
 
 SCENES = ["room_a", "room_b", "unlabelled"]
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.room import POSES, K, render, wall_color, wall_label
 
 from pipeline.data.cache import ByteCache
 from pipeline.data.store import FrameTable, SceneStore
 from pipeline.layout import artifact
 from pipeline.schemas import ArtifactError
+from tests.room import POSES, VOXEL_M, K, render, wall_color, wall_label
 
 
 def test_frames_decode_to_what_was_rendered(artifacts):
@@ -24,7 +24,9 @@ def test_frames_decode_to_what_was_rendered(artifacts):
 
 
 def test_labels_decode(artifacts):
-    table = FrameTable(artifact(artifacts, "room_a", "labelled_frames"), "labelled_frames", ByteCache())
+    table = FrameTable(
+        artifact(artifacts, "room_a", "labelled_frames"), "labelled_frames", ByteCache()
+    )
     np.testing.assert_array_equal(table.load(8).label, wall_label(render(POSES[8])[1]))
     assert table.has_labels(8)
 
@@ -42,7 +44,7 @@ def test_correspondences_point_at_the_wall(artifacts):
     points = render(POSES[3])[1].reshape(-1, 3)[found.pixel]
     distance = np.abs(points - store.voxels().xyz_world[found.voxel_index]).max(axis=1)
     assert len(found.pixel) > 1000
-    assert distance.max() < 0.0501
+    assert distance.max() < VOXEL_M / 2 + 1e-4
     assert len(store.pixel_voxels(6).pixel) == 0
 
 

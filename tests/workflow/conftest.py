@@ -11,10 +11,9 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-#: What a clone holds and the pipeline needs; results of the developer's own runs stay behind.
-CLONED = (
-    "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore", "rules", "profiles", "presets", "pipeline",
-)  # fmt: skip
+#: What the workflow reads from its folder. The package is the installed one, with its compiled
+#: kernels; results of the developer's own runs stay behind.
+CLONED = ("Snakefile", "dvc.yaml", ".dvcignore", ".gitignore", "rules", "profiles", "presets")
 
 
 class Workspace:
@@ -29,8 +28,7 @@ class Workspace:
         for name in CLONED:
             source = REPOSITORY / name
             if source.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__", ".*")
-                shutil.copytree(source, root / name, ignore=ignore)
+                shutil.copytree(source, root / name)
             else:
                 shutil.copy(source, root / name)
         (root / ".dvc").mkdir()
@@ -43,15 +41,14 @@ class Workspace:
         """Put a `python` first on the PATH that notes its arguments: what really ran, counted."""
         wrapper = self.root / "bin" / "python"
         wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\necho "$@" >> "{self.trace}"\nexec "{sys.executable}" "$@"\n')
+        note = f'echo "$@" >> "{self.trace}"'
+        wrapper.write_text(f'#!/bin/sh\n{note}\nexec "{sys.executable}" "$@"\n')
         wrapper.chmod(0o755)
         self.environment = {
             **os.environ,
             "PATH": os.pathsep.join(
                 [str(wrapper.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
             ),
-            "PYTHONPATH": str(self.root),
-            "NUMBA_CACHE_DIR": str(self.root / "numba"),
         }
 
     def call(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -16,15 +16,19 @@ def toilet(rng: np.random.Generator, paint: Paint) -> Group:
     profile = [(0, 0), (half * 0.55, 0), (half * 0.5, 0.12), (half * 0.95, rim - 0.03), (half, rim)]
     inside = [(half * 0.75, rim), (half * 0.55, rim - 0.14), (0, rim - 0.2)]
     bowl = lathe([*profile, *inside], 28, (1, long)).moved(0, centre)
-    ring = [(half * 0.72, rim), (half * 1.03, rim), (half * 1.03, rim + 0.02), (half * 0.72, rim + 0.02)]
+    ring = [
+        (half * 0.72, rim),
+        (half * 1.03, rim),
+        (half * 1.03, rim + 0.02),
+        (half * 0.72, rim + 0.02),
+    ]
     seat = lathe([*ring, ring[0]], 28, (1, long)).moved(0, centre)
     foot = box((-half * 0.5, half * 0.5), (0.05, centre), (0, rim - 0.06))
     tank = cushion((-0.2, 0.2), (0, 0.19), (rim - 0.02, rim + rng.uniform(0.3, 0.42)), 12)
     parts = [bowl, foot, tank]
     if rng.random() < 0.5:
-        lid = cylinder(1.0, (0, 0.02), 28)
-        squashed = type(lid)(lid.vertices * np.float32([half, half * long, 1]), lid.faces)
-        parts.append(squashed.moved(0, centre, rim + 0.021))
+        lid = lathe([(0, 0), (half, 0), (half, 0.02), (0, 0.02)], 28, (1, long))
+        parts.append(lid.moved(0, centre, rim + 0.021))
     else:
         parts.append(cushion((-half, half), (0.2, 0.225), (rim + 0.02, rim + 0.40), 6))
     knob = cylinder(0.02, (0, 0.012), 12).moved(0, 0.1, float(tank.vertices[:, 2].max()))
@@ -49,11 +53,15 @@ def sink(rng: np.random.Generator, paint: Paint) -> Group:
     main = paint("sink")
     tap = Part(faucet(0.12, 0.13).moved(0, 0.07, rim), paint.plain("grey"))
     if rng.random() < 0.5:
-        stand = lathe([(0, 0), (0.13, 0), (0.08, 0.3), (0.12, rim - 0.17)], 18).moved(0, centre - 0.04)
+        stand = lathe([(0, 0), (0.13, 0), (0.08, 0.3), (0.12, rim - 0.17)], 18).moved(
+            0, centre - 0.04
+        )
         return [Item("sink", [Part(join([bowl, back, stand]), main), tap])]
     width, deep = half * 0.95, half * 1.5
     body = box((-width, width), (0, deep), (0.12, rim - 0.17))
-    doors = [box((x, x + width - 0.01), (deep, deep + 0.018), (0.13, rim - 0.18)) for x in (-width, 0.01)]
+    doors = [
+        box((x, x + width - 0.01), (deep, deep + 0.018), (0.13, rim - 0.18)) for x in (-width, 0.01)
+    ]
     cupboard = Item("cabinet", [Part(join([body, *doors]), paint("cabinet"))])
     return [Item("sink", [Part(join([bowl, back]), main), tap]), cupboard]
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from pipeline.scenes.furniture.item import Group, Item, Part
 from pipeline.scenes.materials import Material, Paint
-from pipeline.scenes.solids import Solid, box, cushion, join, wavy_sheet
+from pipeline.scenes.solids import Interval, Solid, box, cushion, join, wavy_sheet
 
 
-def _frame(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], bar: float) -> Solid:
+def _frame(x: Interval, y: Interval, z: Interval, bar: float) -> Solid:
     """Four bars along the border of a rectangle in the plane of the wall."""
     return join(
         [
@@ -26,7 +26,7 @@ def door(rng: np.random.Generator, paint: Paint, width: float, height: float) ->
     surface is y = 0.
     """
     half = width / 2
-    leaf = box((-half, half), (-0.06, -0.015), (0.005, height))
+    leaf = box((-half, half), (-0.06, -0.015), (0, height))
     main = paint("door")
     parts = [Part(leaf, main)]
     casing = join(
@@ -72,7 +72,7 @@ def window(rng: np.random.Generator, paint: Paint, width: float, height: float) 
     return Item("window", [Part(join(bars), paint.plain("white")), Part(pane, view)])
 
 
-def curtain(rng: np.random.Generator, paint: Paint, width: float, z: tuple[float, float]) -> Item:
+def curtain(rng: np.random.Generator, paint: Paint, width: float, z: Interval) -> Item:
     """Two lengths of cloth at the sides of a window, on a rod."""
     cover = width * rng.uniform(0.2, 0.42)
     reach = width / 2 + 0.12
@@ -92,12 +92,14 @@ def curtain(rng: np.random.Generator, paint: Paint, width: float, z: tuple[float
 
 
 def _panel(
-    paint: Paint, category: str, size: tuple[float, float], art: Material, bar: float, deep: float
+    paint: Paint, category: str, size: Interval, art: Material, bar: float, deep: float
 ) -> Item:
     half_x, half_z = size[0] / 2, size[1] / 2
     parts = [Part(box((-half_x, half_x), (0.002, deep), (-half_z, half_z)), art)]
     if bar:
-        border = _frame((-half_x - bar, half_x + bar), (0.002, deep + 0.012), (-half_z - bar, half_z + bar), bar)
+        border = _frame(
+            (-half_x - bar, half_x + bar), (0.002, deep + 0.012), (-half_z - bar, half_z + bar), bar
+        )
         parts.append(Part(border, paint.plain()))
     return Item(category, parts)
 
@@ -113,7 +115,7 @@ def picture(rng: np.random.Generator, paint: Paint) -> Group:
 def poster(rng: np.random.Generator, paint: Paint) -> Group:
     """An unframed poster; its middle is at z = 0."""
     size = (rng.uniform(0.45, 0.7), rng.uniform(0.6, 1.0))
-    return [_panel(paint, "poster", size, paint.art("abstract", max(size)), 0, 0.012)]
+    return [_panel(paint, "poster", size, paint.art("abstract", max(size)), 0.0, 0.012)]
 
 
 def whiteboard(rng: np.random.Generator, paint: Paint) -> Group:

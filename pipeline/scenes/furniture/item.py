@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from pipeline.scenes.materials import Material, Paint
-from pipeline.scenes.solids import Solid, box, cylinder
+from pipeline.scenes.solids import Interval, Solid, box, cylinder
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Part:
 class Top:
     """A horizontal place where things can stand, in the item's frame, metres."""
 
-    x: tuple[float, float]
-    y: tuple[float, float]
+    x: Interval
+    y: Interval
     z: float
 
 
@@ -55,8 +56,8 @@ Builder = Callable[[np.random.Generator, Paint], Group]
 
 
 def four_legs(
-    x: tuple[float, float],
-    y: tuple[float, float],
+    x: Interval,
+    y: Interval,
     height: float,
     thickness: float,
     round_legs: bool,
@@ -70,16 +71,14 @@ def four_legs(
     return [box((i - half, i + half), (j - half, j + half), (0, height)) for i, j in places]
 
 
-def fronts(
-    x: tuple[float, float], y: float, z: tuple[float, float], columns: int, rows: int
-) -> list[Solid]:
+def fronts(x: Interval, y: float, z: Interval, columns: int, rows: int) -> list[Solid]:
     """Doors or drawers as plates with gaps, on the plane `y`, facing +y."""
     xs, zs = np.linspace(*x, columns + 1), np.linspace(*z, rows + 1)
     gap = 0.006
     return [
         box((x0 + gap, x1 - gap), (y, y + 0.018), (z0 + gap, z1 - gap))
-        for x0, x1 in zip(xs[:-1], xs[1:], strict=True)
-        for z0, z1 in zip(zs[:-1], zs[1:], strict=True)
+        for x0, x1 in pairwise(xs)
+        for z0, z1 in pairwise(zs)
     ]
 
 
@@ -94,5 +93,7 @@ def handles(plates: list[Solid], is_bar: bool) -> list[Solid]:
         half_x, half_z = (0.06, 0.008) if z1 - z0 <= x1 - x0 else (0.008, 0.08)
         if not is_bar:
             half_x = half_z = 0.016
-        found.append(box((x - half_x, x + half_x), (float(y), float(y) + 0.03), (z - half_z, z + half_z)))
+        found.append(
+            box((x - half_x, x + half_x), (float(y), float(y) + 0.03), (z - half_z, z + half_z))
+        )
     return found

@@ -1,5 +1,7 @@
 """Things to sit and lie on."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from pipeline.scenes.furniture.item import Group, Item, Part, Top, four_legs
@@ -13,7 +15,9 @@ def chair(rng: np.random.Generator, paint: Paint) -> Group:
     seat, back = rng.uniform(0.43, 0.48), rng.uniform(0.80, 1.02)
     half, thickness = width / 2, rng.uniform(0.025, 0.045)
     frame = four_legs((-half, half), (0, depth), seat, thickness, bool(rng.random() < 0.6))
-    posts = [box((x, x + thickness), (0, thickness), (seat, back)) for x in (-half, half - thickness)]
+    posts = [
+        box((x, x + thickness), (0, thickness), (seat, back)) for x in (-half, half - thickness)
+    ]
     inner = (-half + thickness, half - thickness)
     if rng.random() < 0.6:
         n_slats = int(rng.integers(2, 6))
@@ -86,7 +90,7 @@ def _upholstered(rng: np.random.Generator, paint: Paint, category: str, n_seats:
     ]
     edges = np.linspace(-half + arm, half - arm, n_seats + 1)
     pads = []
-    for x0, x1 in zip(edges[:-1], edges[1:], strict=True):
+    for x0, x1 in pairwise(edges):
         pads.append(cushion((x0, x1), (0.18, depth), (seat - 0.15, seat), 6))
         rest = cushion((x0, x1), (0.16, 0.34), (seat - 0.02, back - 0.02), 5)
         pads.append(rest.posed(tilt_matrix(0.12, (0, 0.2, seat))))
@@ -97,7 +101,11 @@ def _upholstered(rng: np.random.Generator, paint: Paint, category: str, n_seats:
     return [
         Item(
             category,
-            [Part(join(body), main), Part(join(pads), pad_material), Part(join(feet), paint.metal())],
+            [
+                Part(join(body), main),
+                Part(join(pads), pad_material),
+                Part(join(feet), paint.metal()),
+            ],
             [seats],
         )
     ]
@@ -144,7 +152,9 @@ def bed(rng: np.random.Generator, paint: Paint) -> Group:
     pillow_cloth = paint("pillow")
     for x in np.linspace(-half, half, 2 * n_pillows + 1)[1::2]:
         pad = cushion((x - 0.30, x + 0.30), (0.08, 0.46), (top - 0.02, top + 0.12), 3)
-        items.append(Item("pillow", [Part(pad.posed(tilt_matrix(-0.12, (0, 0.3, top))), pillow_cloth)]))
+        items.append(
+            Item("pillow", [Part(pad.posed(tilt_matrix(-0.12, (0, 0.3, top))), pillow_cloth)])
+        )
     return items
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.scenes.furniture.item import Group, Item, Part, Top, fronts, handles
 from pipeline.scenes.materials import Material, Paint
-from pipeline.scenes.solids import Solid, box, cylinder, join, lathe
+from pipeline.scenes.solids import Interval, Solid, box, cylinder, join, lathe
 
 
 def _chest(
@@ -37,7 +37,9 @@ def _chest(
 def cabinet(rng: np.random.Generator, paint: Paint) -> Group:
     """A sideboard or a chest of drawers."""
     size = (rng.uniform(0.7, 1.4), rng.uniform(0.38, 0.5), rng.uniform(0.7, 1.1))
-    columns, rows = (2, 1) if rng.random() < 0.4 else (int(rng.integers(1, 3)), int(rng.integers(3, 5)))
+    columns, rows = (
+        (2, 1) if rng.random() < 0.4 else (int(rng.integers(1, 3)), int(rng.integers(3, 5)))
+    )
     return [_chest(rng, paint, "cabinet", size, columns, rows)]
 
 
@@ -66,7 +68,7 @@ def wall_cabinet(rng: np.random.Generator, paint: Paint) -> Group:
 
 
 def _book_row(
-    rng: np.random.Generator, paint: Paint, x: tuple[float, float], y: float, z: float, clear: float
+    rng: np.random.Generator, paint: Paint, x: Interval, y: float, z: float, clear: float
 ) -> list[Part]:
     """Books side by side from the left, with their backs towards +y, up to `y`."""
     parts, left = [], x[0] + 0.01
@@ -74,7 +76,9 @@ def _book_row(
     while left < end - 0.06:
         thick = rng.uniform(0.018, 0.05)
         height, deep = clear * rng.uniform(0.6, 0.93), rng.uniform(0.14, 0.2)
-        book = box((left, left + thick - 0.002), (y - deep, y - rng.uniform(0, 0.02)), (z, z + height))
+        book = box(
+            (left, left + thick - 0.002), (y - deep, y - rng.uniform(0, 0.02)), (z, z + height)
+        )
         colours = (paint.colour(), paint.colour(), paint.colour())
         parts.append(Part(book, Material("spines", colours, seed=paint.seed())))
         left += thick

@@ -33,7 +33,12 @@ def ceiling_lamp(rng: np.random.Generator, paint: Paint) -> Group:
     drop, radius = rng.uniform(0.1, 0.3), rng.uniform(0.12, 0.18)
     cord = cylinder(0.008, (-drop, 0), 6)
     globe = cushion((-radius, radius), (-radius, radius), (-drop - radius * 1.6, -drop), 2)
-    return [Item("lamp", [Part(cord, paint.plain("dark")), Part(globe, paint.plain("white", emission=0.9))])]
+    return [
+        Item(
+            "lamp",
+            [Part(cord, paint.plain("dark")), Part(globe, paint.plain("white", emission=0.9))],
+        )
+    ]
 
 
 def books(rng: np.random.Generator, paint: Paint) -> Group:
@@ -54,8 +59,14 @@ def vase(rng: np.random.Generator, paint: Paint) -> Group:
     widths = radius * rng.uniform(0.45, 1.0, 4)
     levels = np.linspace(0, height, 4)
     outside = [(float(r), float(z)) for r, z in zip(widths, levels, strict=True)]
-    inside = [(outside[-1][0] * 0.85, height), (outside[-1][0] * 0.7, height * 0.8), (0, height * 0.7)]
-    return [Item("vase", [Part(lathe([(0, 0), *outside, *inside], 22).moved(0, radius), paint("vase"))])]
+    inside = [
+        (outside[-1][0] * 0.85, height),
+        (outside[-1][0] * 0.7, height * 0.8),
+        (0, height * 0.7),
+    ]
+    return [
+        Item("vase", [Part(lathe([(0, 0), *outside, *inside], 22).moved(0, radius), paint("vase"))])
+    ]
 
 
 def bowl(rng: np.random.Generator, paint: Paint) -> Group:
@@ -67,14 +78,23 @@ def bowl(rng: np.random.Generator, paint: Paint) -> Group:
     for _ in range(rng.integers(0, 5)):
         x, y = rng.uniform(-0.5, 0.5, 2) * radius
         fruit = cushion((x - 0.035, x + 0.035), (y - 0.035, y + 0.035), (0.03, 0.10), 2)
-        parts.append(Part(fruit.moved(0, radius), paint.plain(str(rng.choice(["red", "yellow", "green"])))))
+        parts.append(
+            Part(fruit.moved(0, radius), paint.plain(str(rng.choice(["red", "yellow", "green"]))))
+        )
     return [Item("bowl", parts)]
 
 
 def cup(rng: np.random.Generator, paint: Paint) -> Group:
     """A mug."""
     radius, height = rng.uniform(0.035, 0.05), rng.uniform(0.08, 0.13)
-    profile = [(0, 0), (radius, 0), (radius, height), (radius * 0.88, height), (radius * 0.85, 0.02), (0, 0.02)]
+    profile = [
+        (0, 0),
+        (radius, 0),
+        (radius, height),
+        (radius * 0.88, height),
+        (radius * 0.85, 0.02),
+        (0, 0.02),
+    ]
     handle = box((radius - 0.005, radius + 0.03), (-0.006, 0.006), (height * 0.25, height * 0.75))
     return [Item("cup", [Part(join([lathe(profile, 18), handle]).moved(0, radius), paint("cup"))])]
 
@@ -101,9 +121,13 @@ def monitor(rng: np.random.Generator, paint: Paint) -> Group:
     half, height = rng.uniform(0.22, 0.34), rng.uniform(0.28, 0.38)
     screen = box((-half, half), (0.08, 0.11), (0.1, 0.1 + height))
     picture = box((-half + 0.015, half - 0.015), (0.11, 0.113), (0.115, 0.085 + height))
-    foot = join([box((-0.12, 0.12), (0.02, 0.2), (0, 0.015)), box((-0.03, 0.03), (0.06, 0.09), (0, 0.2))])
+    foot = join(
+        [box((-0.12, 0.12), (0.02, 0.2), (0, 0.015)), box((-0.03, 0.03), (0.06, 0.09), (0, 0.2))]
+    )
     image = paint.art("abstract", half, emission=rng.uniform(0.2, 0.7))
-    return [Item("monitor", [Part(join([screen, foot]), paint.plain("dark")), Part(picture, image)])]
+    return [
+        Item("monitor", [Part(join([screen, foot]), paint.plain("dark")), Part(picture, image)])
+    ]
 
 
 def tv(rng: np.random.Generator, paint: Paint) -> Group:
@@ -132,7 +156,13 @@ def plant(rng: np.random.Generator, paint: Paint) -> Group:
     reach = 0.15 * scale
     green = paint.plain("green")
     return [
-        Item("plant", [Part(pot.moved(0, reach), paint("vase")), Part(join([*leaves, stem]).moved(0, reach), green)])
+        Item(
+            "plant",
+            [
+                Part(pot.moved(0, reach), paint("vase")),
+                Part(join([*leaves, stem]).moved(0, reach), green),
+            ],
+        )
     ]
 
 

@@ -1,0 +1,54 @@
+"""Outputs of a network's fixed part, computed once for all steps, tasks and validations."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.data.labelled import LabelledFrames
+from pipeline.training.freezing import SplitNetwork
+
+#: Frames that go through a network at once where nothing is trained.
+EVALUATION_BATCH = 16
+
+#: Outputs are kept up to this size per split, else computed again at every step.
+LIMIT_BYTES = 2 << 30
+
+
+def in_batches(rows: Sequence[int]) -> list[Sequence[int]]:
+    """Consecutive parts of `rows` of the evaluation batch size."""
+    return [rows[at : at + EVALUATION_BATCH] for at in range(0, len(rows), EVALUATION_BATCH)]
+
+
+class FixedOutputs:
+    """Outputs of the fixed part of one protocol's networks for the frames of a split."""
+
+    def __init__(self, network: SplitNetwork, frames: LabelledFrames, device: torch.device) -> None:
+        """Compute the outputs, if they are the same at every step and fit into memory.
+
+        Args:
+            network: Any network of the protocol; the fixed part is the same in all of them.
+            frames: The split.
+            device: Of the network.
+        """
+        self._frames = frames
+        self._device = device
+        self._kept: list[Tensor] | None = None
+        if not network.fixed_is_constant:
+            return
+        network.eval()
+        first = self._compute([0], network)
+        frame_bytes = sum(tensor.numel() * tensor.element_size() for tensor in first)
+        if frame_bytes * len(frames) <= LIMIT_BYTES:
+            chunks = [self._compute(rows, network) for rows in in_batches(range(len(frames)))]
+            self._kept = [torch.cat(stage) for stage in zip(*chunks, strict=True)]
+
+    def _compute(self, rows: Sequence[int], network: SplitNetwork) -> list[Tensor]:
+        images = self._frames.batch(rows).images.to(self._device)
+        return network.fixed(images.contiguous(memory_format=torch.channels_last))
+
+    def get(self, rows: Sequence[int], network: SplitNetwork) -> list[Tensor]:
+        """Inputs of the trained part of `network` for some frames, as indices into the split."""
+        if self._kept is None:
+            return self._compute(rows, network)
+        return [stage[torch.as_tensor(rows)] for stage in self._kept]

@@ -1,0 +1,77 @@
+"""Artifacts of an analytic room as the stages write them, and metrics of made-up runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import layout
+from pipeline.schemas import read_table, write_table
+from tests.room import write_room
+
+SCENE = "scene0000_00"
+
+
+def write_segments(artifacts: Path, scene: str) -> None:
+    """Segments for two k: voxels in slabs along x."""
+    coords = read_table(layout.artifact(artifacts, scene, "voxels"), "voxels")["voxel_coords"]
+    x = np.array(coords.to_pylist())[:, 0]
+    groups = [
+        {
+            "k": np.full(len(x), k, np.float32),
+            "element": ["voxel"] * len(x),
+            "vertex_index": np.arange(len(x), dtype=np.int32),
+            "segment_id": ((x - x.min()) // width).astype(np.int32),
+        }
+        for k, width in ((0.01, 4), (0.05, 12))
+    ]
+    write_table(layout.artifact(artifacts, scene, "segments"), "segments", groups, {})
+
+
+@pytest.fixture(scope="session")
+def repository_with_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Working directory with data/artifacts/rooms/scene0000_00."""
+    root = tmp_path_factory.mktemp("repository")
+    artifacts = root / layout.artifacts_dir("rooms")
+    write_room(artifacts, SCENE)
+    write_segments(artifacts, SCENE)
+    file = layout.artifact(artifacts, SCENE, "correspondences")
+    metadata = {"matching_mode": "strict", "radius_m": "0.05"}
+    write_table(file, "correspondences", [read_table(file, "correspondences")], metadata)
+    return root
+
+
+def write_run(folder: Path, variant: str, seed: int, scores: dict[str, float], **changes) -> None:
+    """metrics.json of one run: the same scores for all protocols; `last` is worse by one.
+
+    Args:
+        folder: Of all finetuning results.
+        variant: Slug.
+        seed: Seed.
+        scores: Task -> best value.
+        changes: Top-level keys that differ.
+    """
+    cells = {
+        f"{protocol}/{task}": {
+            "best": {"miou" if task == "segmentation" else "score": value, "extra": 7.0},
+            "last": {"miou" if task == "segmentation" else "score": value - 1, "per_class": {}},
+            "steps": 6,
+            "seconds": 1.0,
+        }
+        for protocol in ("frozen", "half_frozen", "full")
+        for task, value in scores.items()
+    }
+    content = {
+        "variant": variant,
+        "seed": seed,
+        "dataset": "rooms",
+        "cells": cells,
+        "n_train": 12,
+        "n_validation": 5,
+        "skipped": {},
+        **changes,
+    }
+    file = folder / f"{variant}-s{seed}" / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(content))

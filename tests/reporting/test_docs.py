@@ -1,0 +1,92 @@
+"""Generated docs are up to date, and the queries in them run."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from pipeline.config import Params
+from pipeline.readers import READERS
+from pipeline.reporting.artifact_docs import (
+    ABOUT,
+    QUERIES,
+    artifacts_markdown,
+    fill_layouts,
+    params_schema,
+)
+from pipeline.schemas import SCHEMAS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+OUTDATED = "run `python -m pipeline write-docs`"
+
+
+def test_artifacts_page_is_generated() -> None:
+    assert (DOCS / "artifacts.md").read_text(encoding="utf-8") == artifacts_markdown(), OUTDATED
+
+
+def test_params_schema_is_generated() -> None:
+    assert (DOCS / "params.schema.json").read_text(encoding="utf-8") == params_schema(), OUTDATED
+
+
+def test_raw_trees_are_those_of_the_readers() -> None:
+    text = (DOCS / "datasets.md").read_text(encoding="utf-8")
+    layouts = {name: reader.layout for name, reader in READERS.items()}
+    assert text == fill_layouts(text, layouts), OUTDATED
+    assert all(layout.strip() in text for layout in layouts.values())
+
+
+def test_missing_markers() -> None:
+    with pytest.raises(KeyError, match="new_reader"):
+        fill_layouts("<!-- layout scannet -->\n<!-- end -->\n", {"scannet": "", "new_reader": ""})
+
+
+def test_every_column_is_described() -> None:
+    assert list(ABOUT) == list(SCHEMAS) or set(ABOUT) == set(SCHEMAS)
+    page = artifacts_markdown()
+    for schema in SCHEMAS.values():
+        for field in schema:
+            assert f"| `{field.name}`" in page
+
+
+def test_every_param_has_a_description() -> None:
+    def undescribed(schema: dict, path: str) -> list[str]:
+        return [
+            f"{path}.{name}"
+            for name, field in schema.get("properties", {}).items()
+            if "description" not in field and "$ref" not in field and "default" not in field
+        ]
+
+    content = Params.model_json_schema()
+    sections = {"params": content, **content["$defs"]}
+    assert [item for name, part in sections.items() for item in undescribed(part, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), re.findall(r"^```(python|sql)\n(.*?)^```", QUERIES, re.DOTALL | re.M)
+)
+def test_queries_run(
+    language: str, code: str, repository_with_scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository_with_scene)
+    if language == "sql":
+        assert len(duckdb.sql(code).fetchall()) > 0
+    else:
+        exec(compile(code, "docs/artifacts.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_citation_names_the_five_papers() -> None:
+    content = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert content["license"] == "MIT"
+    assert [reference["notes"] for reference in content["references"]] == [
+        f"Paper 00{number}" for number in range(5)
+    ]
+    assert all(reference["authors"] for reference in content["references"])

@@ -1,0 +1,74 @@
+"""`make-tables` and `print-tables` on the results of made-up runs."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import layout
+from pipeline.__main__ import main
+from pipeline.config import load_params
+from tests.reporting.conftest import write_run
+
+PRESET = Path(__file__).parents[2] / "presets" / "embedded.yaml"
+SCORES = {"depth": -50.0, "reconstruction": -20.0, "segmentation": 12.0}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of finetuning results, in a working directory with params.yaml."""
+    shutil.copy(PRESET, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PIPELINE_PARAMS", raising=False)
+    return layout.finetune_results_dir(load_params().dataset.name)
+
+
+def write_pictures(folder: Path, variant: str, first: str = "scene0016_00 0") -> None:
+    rng = np.random.default_rng(0)
+    np.savez_compressed(
+        folder / f"{variant}-s0" / "pictures.npz",
+        frame=np.array([first, "scene0016_00 2"]),
+        image=rng.integers(0, 255, (2, 12, 16, 3)).astype(np.uint8),
+        depth_true=rng.uniform(0, 4, (2, 12, 16)).astype(np.float32),
+        **{
+            "frozen/reconstruction": rng.integers(0, 255, (2, 12, 16, 3)).astype(np.uint8),
+            "frozen/depth": rng.uniform(0, 4, (2, 12, 16)).astype(np.float32),
+        },
+    )
+
+
+def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (0, 1):
+        write_run(folder, "view", seed, SCORES)
+    write_pictures(folder, "view")
+    assert main(["make-tables"]) == 0
+    made = sorted(path.name for path in layout.tables_dir("rooms").iterdir())
+    assert made == [
+        "000_table1.csv",
+        "000_table1.md",
+        "figure3_reconstruction.png",
+        "figure4_depth.png",
+    ]
+    capsys.readouterr()
+    assert main(["print-tables"]) == 0
+    printed = capsys.readouterr().out
+    assert "-50.00 ± 0.00 (n=2)" in printed
+    assert "missing (not run)" in printed
+    assert "000_table1.csv" in printed
+    assert "![" not in printed
+
+
+def test_no_results_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["make-tables"]) == 1
+    assert str(folder) in capsys.readouterr().err
+    assert main(["print-tables"]) == 1
+    assert "make tables" in capsys.readouterr().err
+
+
+def test_pictures_of_different_frames(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for variant, first in (("view", "scene0016_00 0"), ("geo", "scene0017_00 0")):
+        write_run(folder, variant, 0, SCORES)
+        write_pictures(folder, variant, first)
+    assert main(["make-tables"]) == 1
+    assert "different frames" in capsys.readouterr().err

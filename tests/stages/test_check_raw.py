@@ -1,0 +1,108 @@
+"""`check`: what it finds, what it says, and its exit status."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.geometry.mesh import Mesh, write_ply
+from tests.readers import reader_files as files
+
+
+@pytest.fixture
+def check(capsys):
+    def run(*arguments: object) -> tuple[int, str]:
+        status = main(["check", *(str(argument) for argument in arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def cells(output: str, scene: str) -> list[str]:
+    """Cells of a scene's row."""
+    line = next(line for line in output.splitlines() if re.search(rf"│ {scene} +│", line))
+    return [cell.strip() for cell in line.strip().strip("│").split("│")]
+
+
+def test_scan(tmp_path, check):
+    lost = {1: np.full((4, 4), -np.inf)}
+    empty = {2: np.zeros(files.DEPTH_SIZE, np.uint16)}
+    files.write_scan(tmp_path, "a", files.sens_bytes(5, poses=lost, depths=empty))
+    triangle = Mesh(
+        np.eye(3, dtype=np.float32),
+        np.array([[0, 1, 2]], np.int32),
+        np.zeros((3, 3), np.uint8),
+        np.ones(3, np.uint16),
+    )
+    folder = tmp_path / "scans" / "a"
+    write_ply(folder / "a_vh_clean_2.ply", triangle)
+    write_ply(folder / "a_vh_clean_2.labels.ply", triangle)
+    status, output = check("--reader", "scannet", "--raw", tmp_path)
+    assert status == 0, output
+    row = ["a", "5", "3", "1 no_depth, 1 no_pose", "16x12", "14 14 8 6"]
+    assert cells(output, "a") == [*row, "3 vertices with labels", "none", ""]
+    assert "1 scenes, 3 frames to keep at stride 1" in output
+    assert "0 problems" in output
+
+
+def test_truncated_scan_and_broken_mesh(tmp_path, check):
+    path = files.write_scan(tmp_path, "a", files.sens_bytes(6)[:-2000])
+    (path.parent / "a_vh_clean_2.ply").write_bytes(b"ply\n")
+    files.write_scan(tmp_path, "b", b"nothing")
+    status, output = check("--reader", "scannet", "--raw", tmp_path)
+    assert status == 1
+    assert re.search(r"a: \d frames truncated; first: .*a\.sens frame \d", output)
+    assert "a_vh_clean_2.ply" in output
+    assert re.search(r"b: .*b\.sens: ends inside its header", output)
+
+
+@pytest.mark.parametrize("reader", sorted(files.FOLDER_NAMES))
+def test_folders(tmp_path, check, reader):
+    files.write_folder_scene(tmp_path / "a", reader, tuple(range(8)))
+    status, output = check("--reader", reader, "--raw", tmp_path, "--frame-stride", 2)
+    assert status == 0, output
+    row = cells(output, "a")
+    assert row[1:3] == ["4", "4"]
+    assert row[6:8] == ["none: fused", "4/4 sampled" if reader in files.LABELLED else "none"]
+
+    color, _, pose = files.FOLDER_NAMES[reader]
+    (tmp_path / "a" / pose.format(4)).unlink()
+    (tmp_path / "a" / color.format(0)).write_bytes(b"")
+    status, output = check("--reader", reader, "--raw", tmp_path)
+    assert status == 1
+    assert re.search(r"a: 1 frames no_pose; first: .*frame 4: no pose file \(expected ", output)
+    assert re.search(r"a: 1 frames truncated; first: .*is empty", output)
+
+
+def test_intrinsics_of_another_size(tmp_path, check):
+    files.write_folder_scene(tmp_path / "a", "posed_folder", (0, 1))
+    (tmp_path / "a" / "intrinsics.txt").write_text("577 0 319.5\n0 577 239.5\n0 0 1\n")
+    status, output = check("--reader", "posed_folder", "--raw", tmp_path)
+    assert status == 1
+    assert "principal point (319.5, 239.5) is outside the depth of 16x12" in output
+
+
+def test_nothing_left(tmp_path, check):
+    poses = dict.fromkeys(range(3), np.full((4, 4), -np.inf))
+    files.write_scan(tmp_path, "a", files.sens_bytes(3, poses=poses))
+    status, output = check("--reader", "scannet", "--raw", tmp_path)
+    assert status == 1
+    assert "a: none of its 3 frames can be used" in output
+
+
+def test_wrong_folder_and_stride(tmp_path, check):
+    files.write_folder_scene(tmp_path / "a", "scannet_frames_25k", (0, 1))
+    status, output = check("--reader", "scannet", "--raw", tmp_path)
+    assert status == 1
+    assert "fits reader scannet_frames_25k" in output
+    status, output = check("--reader", "scannet_frames_25k", "--raw", tmp_path, "--frame-stride", 0)
+    assert (status, "at least 1" in output) == (1, True)
+
+
+def test_real_sequences(sequences, check):
+    status, output = check("--reader", "posed_folder", "--raw", sequences)
+    assert status == 0
+    assert "3 scenes, 79 frames to keep" in output
+    assert cells(output, "shelf_labelled")[7] == "5/5 sampled"

@@ -1,0 +1,221 @@
+"""Finetuning on the analytic rooms: what is frozen stays, what is trained learns."""
+
+import math
+
+import pytest
+import torch
+
+from pipeline.data.cache import ByteCache
+from pipeline.data.labelled import LabelledBatch, load_labelled
+from pipeline.models.unet import UNet2D
+from pipeline.training import finetune as module
+from pipeline.training import fixed_outputs
+from pipeline.training.finetune import (
+    CellResult,
+    Finetuner,
+    evaluation_steps,
+    finetune,
+    picture_rows,
+    training_order,
+)
+from pipeline.training.freezing import SplitNetwork
+from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
+from tests.room import small_params
+
+CPU = torch.device("cpu")
+PROTOCOLS = ["frozen", "half_frozen", "full"]
+ROWS = {"training": [0, 1, 2, 3], "validation": [0, 1, 2, 3]}
+
+
+def make_unet():
+    torch.manual_seed(0)
+    return UNet2D("resnet18", 0.125, 8)
+
+
+def make_tasks(section):
+    names = ("wall", "floor", "ceiling")
+    return [depth_task(section), reconstruction_task(), segmentation_task(names, CPU)]
+
+
+def make_finetuner(artifacts, section=None, seed=0):
+    section = section or small_params().finetuning
+    splits = load_labelled(artifacts, ["room_a", "room_b"], ["room_b"], {}, ByteCache())
+    return Finetuner(make_unet(), *splits, section, seed, CPU)
+
+
+def assert_same(before, after, prefix, same=True):
+    pairs = [(before[name], after[name]) for name in before if name.startswith(prefix)]
+    assert pairs
+    assert all(torch.equal(a, b) for a, b in pairs) == same
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fixed", "trained"),
+    [
+        ("frozen", ["unet."], ["head."]),
+        ("half_frozen", ["unet.encoder."], ["unet.decoder.", "head."]),
+        ("full", [], ["unet.encoder.", "unet.decoder.", "head."]),
+    ],
+)
+def test_fixed_parts_keep_every_bit_and_the_others_change(
+    artifacts, monkeypatch, protocol, fixed, trained
+):
+    networks = []
+
+    class Recorded(SplitNetwork):
+        def __init__(self, *args):
+            super().__init__(*args)
+            networks.append((self, {k: v.clone() for k, v in self.state_dict().items()}))
+
+    monkeypatch.setattr(module, "SplitNetwork", Recorded)
+    finetuner = make_finetuner(artifacts)
+    result = finetuner.run_cell(protocol, depth_task(small_params().finetuning), ROWS)
+    network, before = networks[0]
+    after = network.state_dict()
+    for prefix in fixed:  # weights and BatchNorm statistics
+        assert_same(before, after, prefix)
+    for prefix in trained:
+        assert_same(before, after, prefix, same=False)
+    assert {name for name in after if name.startswith(tuple(trained))} == set(result.weights)
+    # The finetuner's own network serves the next cell.
+    for name, tensor in make_unet().state_dict().items():
+        assert torch.equal(tensor, finetuner._unet.state_dict()[name])
+
+
+def test_full_has_a_plain_head_and_the_others_an_mlp():
+    heads = {p: SplitNetwork(make_unet(), p, 3, 16).head for p in PROTOCOLS}
+    assert isinstance(heads["full"], torch.nn.Conv2d)
+    kinds = [type(layer).__name__ for layer in heads["frozen"]]
+    assert kinds == ["Conv2d", "ReLU", "BatchNorm2d", "Conv2d"]
+    assert heads["half_frozen"][0].out_channels == 16
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_cut_network_computes_the_whole_network(protocol):
+    network = SplitNetwork(make_unet(), protocol, 2, 16).eval()
+    images = torch.randn(2, 3, 48, 64)
+    expected = torch.nn.functional.interpolate(
+        network.head(network.unet(images)), (48, 64), mode="bilinear", align_corners=True
+    )
+    torch.testing.assert_close(network(network.fixed(images), (48, 64)), expected)
+
+
+def test_kept_outputs_change_nothing(artifacts, monkeypatch):
+    task = depth_task(small_params().finetuning)
+    kept = make_finetuner(artifacts).run_cell("half_frozen", task, ROWS)
+    monkeypatch.setattr(fixed_outputs, "LIMIT_BYTES", 0)
+    again = make_finetuner(artifacts).run_cell("half_frozen", task, ROWS)
+    for name, tensor in kept.weights.items():
+        torch.testing.assert_close(tensor, again.weights[name], atol=1e-4, rtol=1e-4)
+
+
+def test_frozen_batch_norm_in_train_mode_is_not_kept(artifacts):
+    section = small_params(finetuning={"frozen_batch_norm": "train"}).finetuning
+    result = make_finetuner(artifacts, section).run_cell("frozen", depth_task(section), ROWS)
+    assert math.isfinite(result.metrics["last"]["score"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "bound"), [("frozen", -115), ("half_frozen", -75), ("full", -75)]
+)
+def test_training_improves_reconstruction(artifacts, protocol, bound):
+    changes = {"steps": 60, "evaluations": 6, "learning_rate": 0.05}
+    section = small_params(finetuning=changes).finetuning
+    cell = make_finetuner(artifacts, section).run_cell(protocol, reconstruction_task(), ROWS)
+    assert cell.metrics["last"]["step"] == cell.metrics["steps"] == 60
+    assert cell.metrics["best"]["score"] >= cell.metrics["last"]["score"]
+    # Untrained about -180; the frames' variance, which a constant colour reaches, about -100.
+    assert cell.metrics["best"]["score"] > bound
+
+
+def test_all_cells_resume_and_are_deterministic(artifacts, tmp_path, monkeypatch):
+    section = small_params().finetuning
+
+    def run(folder, seed=0):
+        finetuner = make_finetuner(artifacts, seed=seed)
+        return finetune(finetuner, PROTOCOLS, make_tasks(section), lambda _: ROWS, folder)
+
+    first = run(tmp_path / "a")
+    assert list(first) == [
+        f"{p}/{t}" for p in PROTOCOLS for t in ("depth", "reconstruction", "segmentation")
+    ]
+    assert first["frozen/reconstruction"].picture.dtype == torch.uint8
+    assert first["full/depth"].picture.shape == (4, 48, 64)
+    assert first["full/segmentation"].picture is None
+    assert set(first["full/segmentation"].metrics["last"]["per_class"]) <= {
+        "wall",
+        "floor",
+        "ceiling",
+    }
+    second = run(tmp_path / "b")
+    for name, cell in first.items():
+        assert cell.metrics["last"] == second[name].metrics["last"]
+        for key, tensor in cell.weights.items():
+            assert torch.equal(tensor, second[name].weights[key])
+    (tmp_path / "a" / "full-segmentation.safetensors").unlink()
+    damaged = tmp_path / "a" / "frozen-depth.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    ran, original = [], Finetuner.run_cell
+    monkeypatch.setattr(
+        Finetuner,
+        "run_cell",
+        lambda self, p, t, r: ran.append((p, t.name)) or original(self, p, t, r),
+    )
+    resumed = run(tmp_path / "a")
+    assert ran == [("frozen", "depth"), ("full", "segmentation")]
+    for name, cell in first.items():
+        assert cell.metrics["last"] == resumed[name].metrics["last"]
+        assert (cell.picture is None) == (resumed[name].picture is None)
+    assert (
+        first["full/depth"].metrics["last"]
+        != run(tmp_path / "c", seed=1)["full/depth"].metrics["last"]
+    )
+
+
+def test_cell_result_round_trip(tmp_path):
+    cell = CellResult({"steps": 3}, {"head.weight": torch.ones(2)}, torch.zeros(1, 4, 4))
+    cell.save(tmp_path / "cell.safetensors")
+    loaded = CellResult.load(tmp_path / "cell.safetensors")
+    assert loaded.metrics == {"steps": 3}
+    assert torch.equal(loaded.weights["head.weight"], torch.ones(2))
+    assert loaded.picture.shape == (1, 4, 4)
+
+
+def test_evaluation_steps_end_with_the_last_step():
+    assert evaluation_steps(120, 4) == [30, 60, 90, 120]
+    assert evaluation_steps(7, 3) == [2, 5, 7]
+    assert evaluation_steps(2, 5)[-1] == 2
+
+
+def test_order_is_whole_epochs():
+    order = training_order([2, 4, 6, 8, 9], batch=2, steps=5, seed=0)
+    assert [len(batch) for batch in order] == [2] * 5
+    assert len({*order[0], *order[1]}) == 4
+    assert order != training_order([2, 4, 6, 8, 9], batch=2, steps=5, seed=1)
+    assert training_order([3], batch=2, steps=1, seed=0) == [[3, 3]]
+
+
+def test_picture_rows_are_spread():
+    assert picture_rows(10) == [0, 3, 6, 9]
+    assert picture_rows(2) == [0, 1]
+
+
+def small_batch(depth, label):
+    return LabelledBatch((("s", 0),), torch.zeros(1, 3, 1, 4), torch.tensor([[depth]]), label)
+
+
+def test_losses_leave_out_what_is_invalid():
+    section = small_params(finetuning={"depth_max_m": 5.0}).finetuning
+    label = torch.tensor([[[0, 1, 255, 2]]], dtype=torch.uint8)
+    batch = small_batch([1.0, 2.0, 0.0, 7.0], label)
+    prediction = torch.tensor([[[[2.0, 2.0, 9.0, 9.0]]]])
+    assert float(depth_task(section).loss(prediction, batch)) == pytest.approx(0.5)
+    assert float(depth_task(section).loss(prediction, small_batch([0.0] * 4, label))) == 0
+    segmentation = segmentation_task(("a", "b", "c"), CPU)
+    logits = torch.randn(1, 3, 1, 4)
+    expected = -torch.stack(
+        [logits.log_softmax(1)[0, c, 0, i] for i, c in ((0, 0), (1, 1), (3, 2))]
+    )
+    assert float(segmentation.loss(logits, batch)) == pytest.approx(float(expected.mean()))
+    ignored = small_batch([1.0] * 4, torch.full_like(label, 255))
+    assert float(segmentation.loss(logits, ignored)) == 0
