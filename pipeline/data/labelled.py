@@ -126,7 +126,7 @@ def load_labelled(
     for name, split in (("training", training), ("validation", validation)):
         if not split:
             raise ArtifactError(
-                f"{artifacts_dir}: no labelled frames for {name}; {len(tables)} of {len(scenes)} "
-                "scenes have any (see dataset.validation_scenes, labelled.validation_frames)"
+                f"{artifacts_dir}: no labelled frames for {name} in {len(scenes)} scenes; see "
+                "dataset.validation_scenes and labelled.validation_frames in params.yaml"
             )
     return LabelledFrames(tables, training), LabelledFrames(tables, validation)

@@ -8,7 +8,6 @@ only a view of DVC's state: `reconcile` rewrites them before every plan, so what
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +79,22 @@ def load_stages() -> dict[str, DvcStage]:
 
 
 def changed_stages() -> set[str]:
-    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell."""
-    command = ["dvc", "--wait-for-lock", "status", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        raise StageError(f"`{' '.join(command)}` failed:\n{result.stderr}")
-    return set(json.loads(result.stdout or "{}"))
+    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell.
+
+    A stage that somebody runs at this moment counts as changed: DVC has locked its files.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    changed = set()
+    # The lock of the folder is held by DVC for moments only, so waiting for it is right.
+    with Repo(_wait_for_lock=True) as repo, repo.lock:
+        for stage in repo.index.stages:
+            try:
+                changed |= stage.status().keys()
+            except LockError:
+                changed.add(stage.addressing)
+    return changed
 
 
 def lock_entry(stage: str) -> str | None:

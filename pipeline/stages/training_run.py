@@ -77,12 +77,12 @@ def check_unchanged(used: dict[str, Any], sections: Iterable[str], variant: str)
     Raises:
         StageError: a used section or the variant was edited meanwhile.
     """
-    now = load_params()
+    now = load_params("params.yaml")
     current = used_params(now, sections, variant) if variant in now.variants else {}
     changed = [name for name, value in used.items() if current.get(name) != value]
     if changed:
         raise StageError(
-            f"{params_path()} was edited during the run (changed: {', '.join(changed)}), so its "
+            f"params.yaml was edited during the run (changed: {', '.join(changed)}), so its "
             "result was not stored; the finished checkpoint is kept: undo the edit and start "
             "again to store it without training, or start again to train with the edit"
         )

@@ -99,10 +99,26 @@ class Finetuner:
     ) -> None:
         self._unet = place(unet, device)
         self._splits = {"training": training, "validation": validation}
+        self._size = training[0].depth.shape
         self._section = section
         self._seed = seed
         self._device = device
         self._fixed: tuple[Protocol, dict[str, FixedOutputs]] | None = None
+
+    def _make_network(self, protocol: Protocol, task: Task) -> SplitNetwork:
+        """A copy of the UNet with a head, whose initial weights are the cell's own."""
+        section = self._section
+        draws = np.random.SeedSequence([self._seed, *f"{protocol}/{task.name}".encode()])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(draws.generate_state(1)[0]))
+            network = SplitNetwork(
+                copy.deepcopy(self._unet),
+                protocol,
+                task.channels,
+                section.mlp_channels,
+                section.frozen_batch_norm,
+            )
+        return place(network, self._device)
 
     def _fixed_outputs(self, network: SplitNetwork) -> dict[str, FixedOutputs]:
         """Outputs shared by all tasks of a protocol; those of one protocol are kept at a time."""
@@ -131,22 +147,11 @@ class Finetuner:
 
         Source: paper 000 section 4.1.2; spec D.1, D.5.
         """
-        section, device = self._section, self._device
+        section = self._section
         started = time.monotonic()
-        draws = np.random.SeedSequence([self._seed, *f"{protocol}/{task.name}".encode()])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(draws.generate_state(1)[0]))
-            network = SplitNetwork(
-                copy.deepcopy(self._unet),
-                protocol,
-                task.channels,
-                section.mlp_channels,
-                section.frozen_batch_norm,
-            )
-        place(network, device)
+        network = self._make_network(protocol, task)
         fixed = self._fixed_outputs(network)
         frames = self._splits["training"]
-        size = frames[0].depth.shape
         steps = section.steps or max(
             1, section.epochs * (len(rows["training"]) // section.batch_images)
         )
@@ -159,8 +164,8 @@ class Finetuner:
             return poly_rate(section.learning_rate, step, steps, section.poly_power)
 
         def step_losses(step: int) -> list[Loss]:
-            batch = frames.batch(order[step]).to(device)
-            prediction = network(fixed["training"].get(order[step], network), size)
+            batch = frames.batch(order[step]).to(self._device)
+            prediction = network(fixed["training"].get(order[step], network), self._size)
             names = ", ".join(f"{scene}: {frame}" for scene, frame in batch.keys)
             return [Loss(task.loss(prediction, batch), {}, f"{protocol}/{task.name}, {names}")]
 
@@ -187,7 +192,8 @@ class Finetuner:
             pictured = picture_rows(len(self._splits["validation"]))
             with torch.no_grad():
                 network.eval()
-                picture = task.picture(network(fixed["validation"].get(pictured, network), size))
+                inputs = fixed["validation"].get(pictured, network)
+                picture = task.picture(network(inputs, self._size))
         return CellResult(metrics, network.trained_state(), picture)
 
     def _evaluate(
@@ -199,8 +205,8 @@ class Finetuner:
         with torch.no_grad():
             for indices in in_batches(rows):
                 batch = frames.batch(indices).to(self._device)
-                size = (batch.depth.shape[-2], batch.depth.shape[-1])
-                task.process(metric, network(fixed.get(indices, network), size), batch)
+                prediction = network(fixed.get(indices, network), self._size)
+                task.process(metric, prediction, batch)
         return metric.evaluate()
 
 
