@@ -193,7 +193,7 @@ class Model(Section):
         if len(self.sparse_planes) != len(self.sparse_blocks) or len(self.sparse_planes) % 2:
             raise ValueError("sparse_planes and sparse_blocks need the same even length")
         if (self.init == "checkpoint") != (self.init_checkpoint is not None):
-            raise ValueError("init: checkpoint needs init_checkpoint, init: random must not have it")
+            raise ValueError("init_checkpoint goes with init: checkpoint, and only with it")
         return self
 
 
@@ -254,8 +254,10 @@ class Finetuning(Section):
     protocols: list[Literal["frozen", "half_frozen", "full"]] = Field(
         ["frozen", "half_frozen", "full"], min_length=1, description="what is trained"
     )
-    steps: int | None = Field(None, ge=1, description="optimiser steps; null: from `epochs`")
-    epochs: int = Field(80, ge=1, description="passes over the frames, if `steps` is null")
+    steps: dict[Literal["frozen", "half_frozen", "full"], Annotated[int, Field(ge=1)]] = Field(
+        {}, description="optimiser steps of a protocol; one that is not named: from `epochs`"
+    )
+    epochs: int = Field(80, ge=1, description="passes over the frames (code: 80)")
     batch_images: int = Field(8, ge=1, description="images a step (code: 8)")
     learning_rate: Positive = Field(0.01, description="initial rate (code: 0.01)")
     momentum: Fraction = Field(0.9, description="SGD momentum")
@@ -263,7 +265,7 @@ class Finetuning(Section):
     weight_decay: float = Field(0.0, ge=0, description="SGD weight decay")
     poly_power: Positive = Field(0.9, description="polynomial decay")
     mlp_channels: int = Field(128, ge=1, description="hidden width of the per-pixel MLP")
-    evaluations: int = Field(4, ge=1, description="validations during training; the last at its end")
+    evaluations: int = Field(4, ge=1, description="validations; the last at the end of training")
     frozen_batch_norm: Literal["eval", "train"] = Field(
         "eval", description="BatchNorm of frozen parts"
     )

@@ -19,7 +19,9 @@ class ArtifactError(Exception):
     """An artifact that is missing, damaged or of another schema; names the file and the remedy."""
 
 
-def _field(name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False) -> pa.Field:
+def _field(
+    name: str, kind: pa.DataType, unit: str, meaning: str, nullable: bool = False
+) -> pa.Field:
     return pa.field(name, kind, nullable, metadata={"unit": unit, "meaning": meaning})
 
 
@@ -28,7 +30,9 @@ _FRAME_FIELDS = [
     _field("status", pa.string(), "1", "`ok`, or why the frame is skipped"),
     _field("reason", pa.string(), "1", "detail of the status; empty if ok"),
     _field("T_world_camera", pa.list_(pa.float64(), 16), "m", "camera-to-world, row major", True),
-    _field("K", pa.list_(pa.float64(), 9), "px", "intrinsics at the training size, row major", True),
+    _field(
+        "K", pa.list_(pa.float64(), 9), "px", "intrinsics at the training size, row major", True
+    ),
     _field("width", pa.int32(), "px", "training width"),
     _field("height", pa.int32(), "px", "training height"),
     _field("depth_valid_fraction", pa.float32(), "1", "share of raw pixels with depth"),
@@ -60,7 +64,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "voxels": pa.schema(
         [
             _field("voxel_index", pa.int32(), "1", "0..M-1, row number; sorted by coordinates"),
-            _field("voxel_coords", pa.list_(pa.int32(), 3), "voxel", "floor((xyz - origin) / size)"),
+            _field(
+                "voxel_coords", pa.list_(pa.int32(), 3), "voxel", "floor((xyz - origin) / size)"
+            ),
             _field("xyz_world", pa.list_(pa.float32(), 3), "m", "voxel centre, world"),
             _field("rgb", pa.list_(pa.uint8(), 3), "1", "mean colour of its vertices"),
             _field("n_vertices", pa.int32(), "1", "mesh vertices in the voxel"),
@@ -162,7 +168,9 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> pq.ParquetFile:
     try:
         parquet = pq.ParquetFile(file)
     except FileNotFoundError as error:
-        raise ArtifactError(f"{file}: missing; `snakemake --cores 2 all_artifacts` makes it") from error
+        raise ArtifactError(
+            f"{file}: missing; `snakemake --cores 2 all_artifacts` makes it"
+        ) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise ArtifactError(f"{file}: not readable as Parquet ({error}); {remedy}") from error
     stored = parquet.schema_arrow

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Before torch and numba start their pools: two cores are shared by xdist-free pytest and its children.
+# Before torch and numba start their pools.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import pytest

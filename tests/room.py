@@ -218,7 +218,12 @@ def small_params(**changes: Any) -> Params:
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
         },
         "rows": ["none", "view"],
-        "finetuning": {"steps": 6, "batch_images": 2, "mlp_channels": 8, "evaluations": 2},
+        "finetuning": {
+            "steps": dict.fromkeys(("frozen", "half_frozen", "full"), 6),
+            "batch_images": 2,
+            "mlp_channels": 8,
+            "evaluations": 2,
+        },
     }
     for section, values in changes.items():
         content[section] = {**content[section], **values}

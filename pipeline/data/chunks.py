@@ -3,15 +3,20 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
-from pipeline.data.store import StoredFrame
 from pipeline.geometry.camera import backproject, transform
 
 
-def frame_box(frame: StoredFrame) -> Float64[np.ndarray, "2 3"]:
+def frame_box(
+    depth: Float32[np.ndarray, "h w"],
+    K: Float64[np.ndarray, "3 3"],
+    T_world_camera: Float64[np.ndarray, "4 4"],
+) -> Float64[np.ndarray, "2 3"]:
     """Box around what a frame sees, widened to whole metres.
 
     Args:
-        frame: A frame with depth.
+        depth: float32 (H, W), metres along z, 0 invalid.
+        K: float64 (3, 3), pixels.
+        T_world_camera: float64 (4, 4), camera-to-world, metres.
 
     Returns:
         float64 (2, 3), metres, world: lower and upper corner; lower = upper = 0 without depth.
@@ -19,10 +24,10 @@ def frame_box(frame: StoredFrame) -> Float64[np.ndarray, "2 3"]:
     Source: spec A.6. Deviation: pixels without depth are left out (the code counts them as
     points at the camera's centre).
     """
-    points = backproject(frame.depth, frame.K)[frame.depth > 0]
+    points = backproject(depth, K)[depth > 0]
     if len(points) == 0:
         return np.zeros((2, 3))
-    points = transform(frame.T_world_camera, points)
+    points = transform(T_world_camera, points)
     return np.stack([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))]).astype(np.float64)
 
 

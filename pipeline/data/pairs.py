@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int32, Int64
 
 from pipeline.config import Matching, Pretraining
 from pipeline.data.augment import augment_colour
-from pipeline.data.chunks import chunk_rows, frame_box, in_boxes
+from pipeline.data.chunks import chunk_rows, in_boxes
 from pipeline.data.images import normalise, to_unit_range
 from pipeline.data.store import SceneStore, StoredFrame
 from pipeline.geometry.correspondence import match_pixels
@@ -256,10 +256,10 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             scene = self.scenes[name]
             grid = scene.voxels()
             members = [index for index, (other, _) in enumerate(views) if other == name]
-            matches = {index: scene.pixel_voxels(views[index][1].frame_id) for index in members}
-            inside = in_boxes(
-                grid.xyz_world, np.stack([frame_box(views[index][1]) for index in members])
-            )
+            ids = {index: views[index][1].frame_id for index in members}
+            matches = {index: scene.pixel_voxels(frame_id) for index, frame_id in ids.items()}
+            boxes = np.stack([scene.frame_box(frame_id) for frame_id in set(ids.values())])
+            inside = in_boxes(grid.xyz_world, boxes)
             # Boxes end at points; the centre of a voxel matched with one may lie just outside.
             for found in matches.values():
                 inside[found.voxel_index] = True

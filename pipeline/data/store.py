@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 
 from pipeline import layout
 from pipeline.data.cache import ByteCache
+from pipeline.data.chunks import frame_box
 from pipeline.schemas import ArtifactError, open_artifact, read_table, row_group_index
 
 
@@ -178,6 +179,14 @@ class SceneStore:
         pairs = np.stack([table[name].to_numpy() for name in ("frame_a", "frame_b")], axis=1)
         usable = np.isin(pairs, self.frames.frame_ids).all(axis=1)
         return pairs[usable & (table["overlap"].to_numpy() >= np.float32(min_overlap))]
+
+    def frame_box(self, frame_id: int) -> Float64[np.ndarray, "2 3"]:
+        """Box around what a frame sees, see `chunks.frame_box`."""
+        frame = self.frames.load(frame_id)
+        return self._cache.get(
+            (self.frames.path, frame_id, "box"),
+            lambda: frame_box(frame.depth, frame.K, frame.T_world_camera),
+        )
 
     def voxels(self) -> VoxelGrid:
         """All voxels of the scene."""

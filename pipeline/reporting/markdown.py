@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pipeline.config import Params
+from pipeline.config import Finetuning, Params
 from pipeline.reporting.frame_counts import describe_counts
 from pipeline.reporting.reference import reference_tables
-from pipeline.reporting.results import PROTOCOLS, TASKS, Cell, Run, variant_label
+from pipeline.reporting.results import ALL_SCENES, PROTOCOLS, TASKS, Cell, Run, variant_label
 from pipeline.reporting.tables import TableRecord, results_hash
 
 NOT_PUBLISHED = "not in the paper"
@@ -43,7 +43,11 @@ def format_cell(cell: Cell) -> str:
 
 def _score_table(records: Sequence[TableRecord], which: str, tasks: Sequence[str]) -> str:
     """Rows = protocol and variant; per task the measured and, for `best`, the published number."""
-    shown = [record for record in records if record.which == which and record.tabulated]
+    shown = [
+        record
+        for record in records
+        if record.which == which and record.tabulated and record.scene == ALL_SCENES
+    ]
     header = ["protocol", "pretraining"]
     for task in tasks:
         header.append(f"{task}: measured")
@@ -61,8 +65,44 @@ def _score_table(records: Sequence[TableRecord], which: str, tasks: Sequence[str
     return markdown_table(header, list(rows.values()), 2)
 
 
+def _scene_section(records: Sequence[TableRecord]) -> list[str]:
+    """Best scores by scene, for data whose scenes are held out in part; a task without labels in a
+    scene has no column, and a sentence says so."""
+    shown = [
+        record
+        for record in records
+        if record.which == "best" and record.tabulated and record.scene != ALL_SCENES
+    ]
+    if not shown:
+        return []
+    columns = dict.fromkeys((record.scene, record.task) for record in shown)
+    measured = {(record.scene, record.task) for record in shown if record.cell.values}
+    header = ["protocol", "pretraining"]
+    header += [f"{scene}: {task}" for scene, task in sorted(measured)]
+    rows: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+    for record in shown:
+        row = rows.setdefault((PROTOCOLS[record.protocol][0], record.variant), {})
+        row[record.scene, record.task] = format_cell(record.cell)
+    lines = [[*name, *(row[column] for column in sorted(measured))] for name, row in rows.items()]
+    missing = [f"{scene}: {task}" for scene, task in columns if (scene, task) not in measured]
+    note = f"No column, since there are no labels or no run: {', '.join(sorted(missing))}."
+    return [
+        "## Best validation value by scene",
+        "The networks are the same as above, trained on the frames of all scenes."
+        + (f" {note}" if missing else ""),
+        markdown_table(header, lines, 2),
+    ]
+
+
 def _duration(steps: int | None, epochs: int) -> str:
     return f"{steps} steps" if steps is not None else f"{epochs} epochs"
+
+
+def _finetuning_duration(finetuning: Finetuning) -> str:
+    return ", ".join(
+        f"{_duration(finetuning.steps.get(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
+        for protocol in finetuning.protocols
+    )
 
 
 def _left_out(params: Params) -> list[str]:
@@ -122,7 +162,7 @@ def caption(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
         f"{model.encoder}{width}, sparse 3D UNet on {params.geometry.voxel_size_m * 100:g} cm "
         f"voxels (planes {', '.join(map(str, model.sparse_planes))}); pretraining "
         f"{_duration(pretraining.steps, pretraining.epochs)} of {pretraining.batch_pairs} pairs, "
-        f"finetuning {_duration(finetuning.steps, finetuning.epochs)} of "
+        f"finetuning {_finetuning_duration(finetuning)} of "
         f"{finetuning.batch_images} images. Matches: {radius}. Augmentation: {jitter}.",
         f"Start of the 2D encoder: {init}. The papers start from ImageNet weights.",
         f"Seeds: {', '.join(map(str, params.seeds))}. A seed varies the initial weights, the "
@@ -170,6 +210,7 @@ def render(
         _score_table(records, "best", tasks),
         "## Value at the end of training",
         _score_table(records, "last", tasks),
+        *_scene_section(records),
         "## Frames",
         markdown_table(["used for", "frames"], counts, 2),
         *(f"## {text}\n\n![{text}]({name})" for name, text in figures.items()),

@@ -66,7 +66,13 @@ def read_run(file: Path) -> Run:
         return Run(None, f"unreadable metrics.json: {error}")
 
 
-def cell_value(run: Run, protocol: str, task: str, which: str, metric: str) -> float | str:
+#: Instead of a scene's name: pooled over all validation frames.
+ALL_SCENES = "all"
+
+
+def cell_value(
+    run: Run, protocol: str, task: str, which: str, metric: str, scene: str = ALL_SCENES
+) -> float | str:
     """Value of one metric of one run, or why there is none.
 
     Args:
@@ -75,6 +81,7 @@ def cell_value(run: Run, protocol: str, task: str, which: str, metric: str) -> f
         task: Key of TASKS.
         which: "best" (best validation during training, as paper 000 reports) or "last".
         metric: Key of the task's metrics.
+        scene: Over whose validation frames.
     """
     if run.metrics is None:
         return run.problem
@@ -82,15 +89,28 @@ def cell_value(run: Run, protocol: str, task: str, which: str, metric: str) -> f
     if task in skipped:
         return "no labels" if task == "segmentation" else str(skipped[task])
     scores = run.metrics.get("cells", {}).get(f"{protocol}/{task}", {}).get(which, {})
+    if scene != ALL_SCENES:
+        scores = scores.get("scenes", {}).get(scene, {})
+        if not scores and task == "segmentation":
+            return "no labels"
     if metric not in scores:
         return "not in metrics.json"
     value = scores[metric]
     return float(value) if value is not None and math.isfinite(value) else f"diverged: {value}"
 
 
-def gather(runs: Mapping[int, Run], protocol: str, task: str, which: str, metric: str) -> Cell:
+def gather(
+    runs: Mapping[int, Run],
+    protocol: str,
+    task: str,
+    which: str,
+    metric: str,
+    scene: str = ALL_SCENES,
+) -> Cell:
     """Cell of one variant from its runs, seed -> run; see `cell_value`."""
-    found = {seed: cell_value(run, protocol, task, which, metric) for seed, run in runs.items()}
+    found = {
+        seed: cell_value(run, protocol, task, which, metric, scene) for seed, run in runs.items()
+    }
     return Cell(
         values={seed: value for seed, value in found.items() if isinstance(value, float)},
         missing={seed: value for seed, value in found.items() if isinstance(value, str)},

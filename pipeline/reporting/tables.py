@@ -6,12 +6,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import product
 from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.results import (
+    ALL_SCENES,
     PROTOCOLS,
     TASKS,
     Cell,
@@ -35,6 +37,7 @@ class TableRecord:
         protocol: frozen, half_frozen or full.
         variant: row label as the papers print it.
         task: depth, reconstruction or segmentation.
+        scene: over whose validation frames; ALL_SCENES: pooled over all.
         metric: key in metrics.json.
         which: "best" validation value during training (as the paper), or "last": at its end.
         cell: measured values, seed by seed.
@@ -47,6 +50,7 @@ class TableRecord:
     protocol: str
     variant: str
     task: str
+    scene: str
     metric: str
     which: str
     cell: Cell
@@ -100,33 +104,31 @@ def table1_records(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> lis
     records = []
     for protocol in params.finetuning.protocols:
         block = reference_tables()[PROTOCOLS[protocol][1]]
-        for variant in params.rows:
+        for variant, task, which in product(params.rows, params.finetuning.tasks, WHICH):
+            of_seed = runs[variant]
             label = variant_label(params.variants[variant])
-            for task in params.finetuning.tasks:
-                tabulated, _, column = TASKS[task]
-                for which in WHICH:
-                    for metric in scalar_metrics(runs[variant], protocol, task, which):
-                        published = (
-                            block.value(label, column)
-                            if metric == tabulated and which == "best"
-                            else None
+            tabulated, _, column = TASKS[task]
+            for metric in scalar_metrics(of_seed, protocol, task, which):
+                is_published = metric == tabulated and which == "best"
+                published = block.value(label, column) if is_published else None
+                where = f"{block.paper}, {block.where}: {column}" if published is not None else ""
+                # Scenes that share their frames with training are few, and of interest one by one.
+                for scene in (ALL_SCENES, *sorted(params.labelled.validation_frames)):
+                    records.append(
+                        TableRecord(
+                            table=block.table_id,
+                            protocol=protocol,
+                            variant=label,
+                            task=task,
+                            scene=scene,
+                            metric=metric,
+                            which=which,
+                            cell=gather(of_seed, protocol, task, which, metric, scene),
+                            paper_value=published if scene == ALL_SCENES else None,
+                            paper_column=where if scene == ALL_SCENES else "",
+                            source=source,
                         )
-                        records.append(
-                            TableRecord(
-                                table=block.table_id,
-                                protocol=protocol,
-                                variant=label,
-                                task=task,
-                                metric=metric,
-                                which=which,
-                                cell=gather(runs[variant], protocol, task, which, metric),
-                                paper_value=published,
-                                paper_column=""
-                                if published is None
-                                else f"{block.paper}, {block.where}: {column}",
-                                source=source,
-                            )
-                        )
+                    )
     return records
 
 

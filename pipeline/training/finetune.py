@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ class Finetuner:
         network = self._make_network(protocol, task)
         fixed = self._fixed_outputs(network)
         frames = self._splits["training"]
-        steps = section.steps or max(
+        steps = section.steps.get(protocol) or max(
             1, section.epochs * (len(rows["training"]) // section.batch_images)
         )
         order = training_order(rows["training"], section.batch_images, steps, self._seed)
@@ -199,15 +200,20 @@ class Finetuner:
     def _evaluate(
         self, network: SplitNetwork, task: Task, rows: list[int], fixed: FixedOutputs
     ) -> dict[str, Any]:
+        """Metrics over all frames and, under "scenes", over those of each scene."""
         frames = self._splits["validation"]
-        metric = task.make_metric()
+        metric, scenes = task.make_metric(), {}
         network.eval()
-        with torch.no_grad():
-            for indices in in_batches(rows):
+        for scene, of_scene in groupby(rows, key=lambda row: frames.keys[row][0]):
+            scenes[scene] = task.make_metric()
+            for indices in in_batches(list(of_scene)):
                 batch = frames.batch(indices).to(self._device)
-                prediction = network(fixed.get(indices, network), self._size)
-                task.process(metric, prediction, batch)
-        return metric.evaluate()
+                with torch.no_grad():
+                    prediction = network(fixed.get(indices, network), self._size)
+                for each in (metric, scenes[scene]):
+                    task.process(each, prediction, batch)
+        per_scene = {scene: each.evaluate() for scene, each in scenes.items()}
+        return {**metric.evaluate(), "scenes": per_scene}
 
 
 def finetune(

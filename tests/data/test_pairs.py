@@ -115,11 +115,16 @@ def test_no_pairs_is_an_error(artifacts):
 
 def test_frame_box_is_whole_metres_around_what_is_seen(artifacts):
     batches = pair_batches(artifacts, small_params())
-    frame = batches.scenes["room_a"].frames.load(3)
-    points = render(POSES[3])[1].reshape(-1, 3)[frame.depth.reshape(-1) > 0]
-    lower, upper = frame_box(frame)
+    scene = batches.scenes["room_a"]
+    points = render(POSES[3])[1].reshape(-1, 3)[scene.frames.load(3).depth.reshape(-1) > 0]
+    lower, upper = scene.frame_box(3)
     np.testing.assert_array_equal(lower, np.floor(points.min(axis=0)))
     np.testing.assert_array_equal(upper, np.ceil(points.max(axis=0)))
+
+
+def test_a_frame_without_depth_has_an_empty_box():
+    box = frame_box(np.zeros((4, 5), np.float32), np.eye(3), np.eye(4))
+    assert not in_boxes(np.zeros((3, 3), np.float32), box[None]).any()
 
 
 def test_in_boxes_is_strict_and_a_union():

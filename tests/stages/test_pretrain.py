@@ -73,7 +73,7 @@ def test_edits_of_other_sections_do_not_matter(enter, monkeypatch):
     original = stage.pretrain
 
     def edited(*args):
-        write_params(small_params(finetuning={"steps": 99}))
+        write_params(small_params(finetuning={"epochs": 99}))
         return original(*args)
 
     monkeypatch.setattr(stage, "pretrain", edited)

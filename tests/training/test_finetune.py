@@ -119,7 +119,7 @@ def test_frozen_batch_norm_in_train_mode_is_not_kept(artifacts):
     ("protocol", "bound"), [("frozen", -115), ("half_frozen", -75), ("full", -75)]
 )
 def test_training_improves_reconstruction(artifacts, protocol, bound):
-    changes = {"steps": 60, "evaluations": 6, "learning_rate": 0.05}
+    changes = {"steps": {protocol: 60}, "evaluations": 6, "learning_rate": 0.05}
     section = small_params(finetuning=changes).finetuning
     cell = make_finetuner(artifacts, section).run_cell(protocol, reconstruction_task(), ROWS)
     assert cell.metrics["last"]["step"] == cell.metrics["steps"] == 60

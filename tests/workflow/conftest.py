@@ -99,7 +99,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     params["rows"] = ["none", "view"]
     params["rooms"] |= {"n_train": 2, "n_validation": 1, "frames_per_room": 6}
     params["pretraining"]["steps"] = 2
-    params["finetuning"] |= {"steps": 2, "protocols": ["frozen"]}
+    params["finetuning"] |= {"steps": {"frozen": 2}, "protocols": ["frozen"]}
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
     workspace.first_run = workspace.count(*SNAKEMAKE)  # type: ignore[attr-defined]
     return workspace

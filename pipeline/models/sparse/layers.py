@@ -32,7 +32,7 @@ class SparseTensor:
 class _Convolution(nn.Module):
     """Weight (K, inputs, outputs), in MinkowskiEngine's order of kernel offsets, and bias.
 
-    Source: spec C.2 (Kaiming fan-out for the weights); biases start at 0.
+    Source: spec C.2 (Kaiming fan-out for the weights).
     """
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = False):
@@ -40,7 +40,10 @@ class _Convolution(nn.Module):
         volume = kernel_size**3
         self.weight = nn.Parameter(torch.empty(volume, inputs, outputs))
         nn.init.normal_(self.weight, std=(2 / (volume * outputs)) ** 0.5)
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        # Not 0: a voxel whose features all died in the last ReLU would get embedding 0, whose
+        # normalisation has an unbounded gradient, and GEO collapses to chance within 50 steps.
+        limit = (volume * inputs) ** -0.5
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-limit, limit)) if bias else None
 
     def _biased(self, features: Tensor) -> Tensor:
         return features if self.bias is None else features + self.bias
