@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tables test test-all check format lock docs
+.PHONY: help setup tables test check format lock docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,9 +35,6 @@ tables: setup ## raw data -> result tables (PRESET=name of a file in presets/)
 
 test: setup ## the tests, at most 10 minutes on 2 cores
 	pytest
-
-test-all: setup ## also the slow tests
-	pytest -m ''
 
 check: setup ## formatting, lint, import contracts, types
 	ruff format --check .

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -172,7 +172,7 @@ class Model(Section):
     init_checkpoint: str | None = Field(
         None, description="torchvision state dict (.pth, .safetensors) for init: checkpoint"
     )
-    sparse_backend: Literal["torch", "minkowski"] = Field("torch", description="3D convolution")
+    sparse_backend: Literal["torch"] = Field("torch", description="3D convolution")
     sparse_planes: list[int] = Field(
         [32, 64, 128, 256, 256, 128, 96, 96],
         description="MinkUNet34C: 4 encoder and 4 decoder stages",
@@ -298,6 +298,29 @@ class Params(Section):
         if unknown:
             raise ValueError(f"rows {unknown} are not in variants {sorted(self.variants)}")
         return self
+
+    @model_validator(mode="after")
+    def _held_out_frames_are_not_pretrained_on(self) -> "Params":
+        if self.dataset.pretrain_split == "train" and self.labelled.validation_frames:
+            raise ValueError(
+                "dataset.pretrain_split: train leaves out whole scenes, so it cannot go with "
+                "labelled.validation_frames, which hold out frames of scenes that are trained on"
+            )
+        return self
+
+    def values(self, *keys: str) -> dict[str, Any]:
+        """Plain values of dotted keys, e.g. `geometry.matching`.
+
+        Raises:
+            KeyError: there is no such key.
+        """
+        values = {}
+        for key in keys:
+            value: Any = self.model_dump(mode="json")
+            for part in key.split("."):
+                value = value[part]
+            values[key] = value
+        return values
 
     def section_hash(self, *sections: str) -> str:
         """First 12 hex digits of the sha256 of the named sections (all, if none is named)."""

@@ -46,6 +46,11 @@ def manifest(dataset: str, kind: str) -> Path:
     return Path("manifests") / dataset / f"{kind}.json"
 
 
+def split(dataset: str) -> Path:
+    """Resolved scene lists: {"train": [...], "validation": [...]}; a manifest like the others."""
+    return Path("manifests") / dataset / "split.json"
+
+
 def pretrained(dataset: str, variant: str, seed: int) -> Path:
     """Folder with `model.safetensors` and `metadata.json` of one pretraining."""
     return Path("models") / dataset / "pretrained" / f"{variant}-s{seed}"
@@ -84,8 +89,3 @@ def checkpoint_dir(stage: str, dataset: str, variant: str, seed: int) -> Path:
 def stamp(stage: str) -> Path:
     """Snakemake's witness that a DVC stage is up to date: the stage's entry of dvc.lock."""
     return Path(".stamps") / f"{stage}.json"
-
-
-def log(rule: str, item: str) -> Path:
-    """Log file of one job."""
-    return Path("logs") / rule / f"{item}.log"

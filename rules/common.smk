@@ -1,9 +1,9 @@
 # Params, scene names and input functions; no rules.
 import os
-import shutil
 from pathlib import Path
 
 from pipeline import layout
+from pipeline.atomic import write_text
 from pipeline.config import PARAMS_VARIABLE, load_params
 from pipeline.readers import READERS
 from pipeline.scenes.writers import room_files
@@ -13,9 +13,8 @@ from pipeline.stages.dvc_bridge import load_stages, reconcile
 
 def freeze_params():
     """Copy params.yaml aside and name the copy to every job: a run uses what it started with."""
-    copy = Path("logs/params") / f"{load_params().section_hash()}.yaml"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile("params.yaml", copy)
+    copy = Path("logs/params") / f"{load_params('params.yaml').section_hash()}.yaml"
+    write_text(copy, Path("params.yaml").read_text())
     os.environ[PARAMS_VARIABLE] = str(copy)
 
 
@@ -28,6 +27,7 @@ SCENES = scene_names(PARAMS)
 RAW = expand(PARAMS.dataset.raw_dir)
 ARTIFACTS = layout.artifacts_dir(DATASET)
 MANIFESTS = [str(layout.manifest(DATASET, kind)) for kind in layout.ARTIFACT_KINDS]
+MANIFESTS.append(str(layout.split(DATASET)))
 SPLITS = [str(RAW / "splits" / f"scannetv2_{part}.txt") for part in ("train", "val")]
 STAGES = load_stages()
 
@@ -59,6 +59,14 @@ def labelled_files(wildcards):
     )
 
 
+def split_files():
+    """Scene lists that params.yaml names as files."""
+    lists = (PARAMS.dataset.scenes, PARAMS.dataset.validation_scenes)
+    return [
+        expand(names) for names in lists if isinstance(names, str) and names != "all"
+    ]
+
+
 def stage_inputs(rule):
     """Input function of a DVC stage's rule: the manifests and stamps its stage waits for."""
 
@@ -73,15 +81,3 @@ def stamps_of(*rules):
     return [
         str(layout.stamp(name)) for name, stage in STAGES.items() if stage.rule in rules
     ]
-
-
-def settings(*keys):
-    """The values of dotted keys: a rule reruns if, and only if, one that it uses changes."""
-    content = PARAMS.model_dump(mode="json")
-    values = {}
-    for key in keys:
-        value = content
-        for part in key.split("."):
-            value = value[part]
-        values[key] = value
-    return values

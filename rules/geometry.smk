@@ -12,12 +12,14 @@ rule extract_frames:
     log:
         "logs/extract_frames/{scene}.log",
     params:
-        settings=settings(
+        settings=PARAMS.values(
             "dataset.reader",
             "dataset.frame_stride",
             "dataset.image_size",
             "dataset.mesh",
-            "labelled",
+            "labelled.reader",
+            "labelled.frame_stride",
+            "labelled.label_map",
             "geometry.voxel_size_m",
             "geometry.fusion",
             "geometry.matching",
@@ -37,7 +39,7 @@ rule oversegment:
     log:
         "logs/oversegment/{scene}.log",
     params:
-        settings=settings("geometry.oversegmentation", "geometry.sets"),
+        settings=PARAMS.values("geometry.oversegmentation", "geometry.sets"),
     shell:
         "python -m pipeline oversegment {wildcards.scene:q} > {log:q} 2>&1"
 
@@ -50,7 +52,9 @@ rule find_overlaps:
     log:
         "logs/find_overlaps/{scene}.log",
     params:
-        settings=settings("dataset.reader", "dataset.frame_stride", "geometry.overlaps"),
+        settings=PARAMS.values(
+            "dataset.reader", "dataset.frame_stride", "geometry.overlaps"
+        ),
     shell:
         "python -m pipeline find-overlaps {wildcards.scene:q} > {log:q} 2>&1"
 
@@ -64,3 +68,17 @@ rule write_manifest:
         "logs/write_manifest/{kind}.log",
     shell:
         "python -m pipeline write-manifest {wildcards.kind} > {log} 2>&1"
+
+
+rule write_split:
+    input:
+        split_files(),
+    output:
+        str(layout.split(DATASET)),
+    log:
+        "logs/write_split.log",
+    params:
+        settings=PARAMS.values("dataset.scenes", "dataset.validation_scenes"),
+        scenes=SCENES,
+    shell:
+        "python -m pipeline write-manifest split > {log} 2>&1"

@@ -17,7 +17,7 @@ if PARAMS.rooms is not None:
         log:
             "logs/make_room/{scene}.log",
         params:
-            settings=settings(*ROOM_SETTINGS),
+            settings=PARAMS.values(*ROOM_SETTINGS),
         shell:
             "python -m pipeline make-room {wildcards.scene} > {log} 2>&1"
 
@@ -28,6 +28,6 @@ if PARAMS.rooms is not None:
         log:
             "logs/write_splits.log",
         params:
-            settings=settings("rooms.n_train", "rooms.n_validation"),
+            settings=PARAMS.values("rooms.n_train", "rooms.n_validation"),
         shell:
             "python -m pipeline make-room --splits > {log} 2>&1"

@@ -15,10 +15,12 @@ import torch
 import yaml
 
 from pipeline import layout, schemas
+from pipeline.atomic import write_json
 from pipeline.config import PARAMS_VARIABLE, Params
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
 from pipeline.data.store import SceneStore
+from pipeline.stages.common import resolve_split
 
 SIZE = (48, 64)
 K = np.array([[40.0, 0, 31.5], [0, 40.0, 23.5], [0, 0, 1]])
@@ -269,6 +271,8 @@ def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifacts: Path):
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv(PARAMS_VARIABLE, raising=False)
         write_params(params)
+        shutil.copy(Path(__file__).parents[1] / "dvc.yaml", "dvc.yaml")
+        write_json(layout.split(params.dataset.name), resolve_split(params))
         shutil.copytree(artifacts, layout.artifacts_dir(params.dataset.name))
 
     return enter_workspace

@@ -108,6 +108,11 @@ def load_labelled(
         for scene, path in sorted(paths.items())
         if path.is_file()
     }
+    if unknown_scenes := sorted(set(validation_frames) - set(tables)):
+        raise ArtifactError(
+            f"labelled.validation_frames names {unknown_scenes}, which have no labelled frames in "
+            f"{artifacts_dir}; correct params.yaml, or their frames would be trained on"
+        )
     training: list[tuple[str, int]] = []
     validation: list[tuple[str, int]] = []
     for scene, table in tables.items():

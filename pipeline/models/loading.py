@@ -106,7 +106,7 @@ def load_torchvision_encoder(path: str | os.PathLike[str], unet: UNet2D) -> None
 
 
 def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
-    """The 2D UNet of a pretraining run, on the CPU, in training mode.
+    """The 2D UNet of a pretraining run, on the CPU, in eval mode.
 
     Args:
         folder: holds `model.safetensors`, of which the tensors `unet.*` are taken, and
@@ -131,4 +131,4 @@ def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
         if name.startswith(prefix)
     }
     load_strict(unet, state, weights_file)
-    return unet
+    return unet.eval()

@@ -82,7 +82,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Reader:
-    """A dataset layout. Adding one is a module and a line in `readers.READERS`.
+    """A dataset layout. Adding one is a module and a line in `readers._LAYOUTS`.
 
     Attributes:
         list_scenes: raw folder -> sorted scene names; ReaderError says what was expected where.

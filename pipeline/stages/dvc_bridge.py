@@ -141,7 +141,7 @@ def reconcile(stages: dict[str, DvcStage]) -> None:
             stamp.unlink(missing_ok=True)
             missing.add(str(stamp))
             continue
-        if entry is None:
+        if entry is None or name in changed:
             continue
         if not stamp.exists() or stamp.read_text() != entry:
             write_text(stamp, entry)

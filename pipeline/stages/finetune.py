@@ -15,14 +15,11 @@ from pipeline.data.labelled import LabelledFrames, load_labelled
 from pipeline.models.loading import CheckpointError, load_pretrained
 from pipeline.readers.labels import class_names
 from pipeline.stages import training_run
-from pipeline.stages.common import StageError, scene_names, validation_scenes
+from pipeline.stages.common import StageError, read_split
 from pipeline.training.checkpoint import atomic_folder, save_tensors
 from pipeline.training.finetune import CellResult, Finetuner, finetune, picture_rows
 from pipeline.training.optimisation import TrainingError
 from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
-
-#: Sections of params.yaml that decide the result, beside the pretrained weights.
-SECTIONS = ("dataset", "rooms", "labelled", "finetuning")
 
 add_arguments = training_run.add_arguments
 
@@ -31,19 +28,20 @@ def run(args: argparse.Namespace) -> None:
     """Finetune and store results/DATASET/finetune/VARIANT-sSEED, and the weights in models/."""
     params, device = training_run.start(args)
     dataset, item = params.dataset.name, (params.dataset.name, args.variant, args.seed)
-    used = training_run.used_params(params, SECTIONS, args.variant)
+    used = training_run.used_params(params, "finetune", args.variant)
     pretrained = layout.pretrained(*item)
     inputs = [
         *training_run.manifests(params, ["labelled_frames"]),
         *(pretrained / name for name in ("model.safetensors", "metadata.json")),
     ]
     scratch = layout.checkpoint_dir("finetune", *item)
+    split = read_split(params)
     try:
         unet = load_pretrained(pretrained)
         training, validation = load_labelled(
             layout.artifacts_dir(dataset),
-            scene_names(params),
-            validation_scenes(params),
+            [*split["train"], *split["validation"]],
+            split["validation"],
             params.labelled.validation_frames,
             ByteCache(),
         )
@@ -69,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
         )
     except (TrainingError, CheckpointError) as error:
         raise StageError(f"finetune {args.variant} s{args.seed}: {error}") from error
-    training_run.check_unchanged(used, SECTIONS, args.variant)
-    if params.finetuning.keep_weights:
-        _store_weights(layout.finetuned(*item), cells, unet.settings)
+    training_run.check_unchanged(used, "finetune", args.variant)
+    kept = cells if params.finetuning.keep_weights else {}
+    _store_weights(layout.finetuned(*item), kept, unet.settings)
     with atomic_folder(layout.finetune_results(*item)) as folder:
         write_json(
             folder / "metrics.json",

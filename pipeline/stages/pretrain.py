@@ -12,13 +12,11 @@ from pipeline.data.pairs import PairBatches
 from pipeline.data.store import SceneStore
 from pipeline.models.loading import CheckpointError
 from pipeline.stages import training_run
-from pipeline.stages.common import StageError, scene_names, validation_scenes
+from pipeline.stages.common import StageError, read_split
 from pipeline.training.checkpoint import Checkpoints, atomic_folder
 from pipeline.training.optimisation import TrainingError
 from pipeline.training.pretrain import pretrain
 
-#: Sections of params.yaml that decide the result.
-SECTIONS = ("dataset", "rooms", "geometry", "model", "pretraining")
 ARTIFACTS = ("frames", "voxels", "correspondences", "overlaps")
 
 add_arguments = training_run.add_arguments
@@ -28,12 +26,12 @@ def run(args: argparse.Namespace) -> None:
     """Pretrain and store models/DATASET/pretrained/VARIANT-sSEED."""
     params, device = training_run.start(args)
     dataset = params.dataset.name
-    used = training_run.used_params(params, SECTIONS, args.variant)
+    used = training_run.used_params(params, "pretrain", args.variant)
     key = training_run.run_key(used, args.seed, training_run.manifests(params, ARTIFACTS))
     scratch = layout.checkpoint_dir("pretrain", dataset, args.variant, args.seed)
-    names = scene_names(params)
-    if params.dataset.pretrain_split == "train":
-        names = sorted(set(names) - set(validation_scenes(params)))
+    split = read_split(params)
+    parts = ("train", "validation") if params.dataset.pretrain_split != "train" else ("train",)
+    names = sorted(scene for part in parts for scene in split[part])
     cache, losses = ByteCache(), params.variants[args.variant].losses
     try:
         batches = PairBatches(
@@ -48,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         )
     except (TrainingError, CheckpointError, ValueError) as error:
         raise StageError(f"pretrain {args.variant} s{args.seed}: {error}") from error
-    training_run.check_unchanged(used, SECTIONS, args.variant)
+    training_run.check_unchanged(used, "pretrain", args.variant)
     with atomic_folder(layout.pretrained(dataset, args.variant, args.seed)) as folder:
         state = {
             name: tensor.detach().cpu().contiguous()
@@ -60,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
             {
                 "variant": args.variant,
                 "seed": args.seed,
-                "params": used,
+                # Without training nothing but the networks' params decides the weights.
+                "params": used if losses else {"model": used["model"]},
                 "model": result.model.unet.settings,
                 "sparse": result.model.sparse and result.model.sparse.settings,
                 "losses": losses,

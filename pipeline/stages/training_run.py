@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from pipeline import layout
 from pipeline.config import Params, load_params, params_path
@@ -46,10 +47,10 @@ def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
     return params, torch.device("cuda" if cuda else "cpu")
 
 
-def used_params(params: Params, sections: Iterable[str], variant: str) -> dict[str, Any]:
-    """The sections that a run depends on, and its own variant, as plain values."""
-    values = params.model_dump(mode="json", include=set(sections))
-    return {**values, "variant": params.variants[variant].model_dump(mode="json")}
+def used_params(params: Params, stage: str, variant: str) -> dict[str, Any]:
+    """Values of the keys that a stage depends on: those that dvc.yaml lists for it."""
+    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["params"]
+    return params.values(*(key.replace("${item.variant}", variant) for key in listed))
 
 
 def run_key(used: dict[str, Any], seed: int, inputs: Iterable[Path]) -> str:
@@ -71,14 +72,14 @@ def manifests(params: Params, kinds: Iterable[str]) -> list[Path]:
     return [layout.manifest(params.dataset.name, kind) for kind in kinds]
 
 
-def check_unchanged(used: dict[str, Any], sections: Iterable[str], variant: str) -> None:
+def check_unchanged(used: dict[str, Any], stage: str, variant: str) -> None:
     """DVC records params.yaml as it is at the end, so it must still be what the run used.
 
     Raises:
-        StageError: a used section or the variant was edited meanwhile.
+        StageError: a key that the stage depends on was edited meanwhile.
     """
     now = load_params("params.yaml")
-    current = used_params(now, sections, variant) if variant in now.variants else {}
+    current = used_params(now, stage, variant) if variant in now.variants else {}
     changed = [name for name, value in used.items() if current.get(name) != value]
     if changed:
         raise StageError(

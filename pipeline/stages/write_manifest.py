@@ -2,29 +2,33 @@
 
 import argparse
 import hashlib
-import json
 from pathlib import Path
 
 from pipeline import layout
 from pipeline.atomic import write_json
 from pipeline.config import Params, load_params
-from pipeline.stages.common import StageError, scene_names
+from pipeline.stages.common import StageError, resolve_split, scene_names
+
+#: What has a manifest: the artifacts, and the scene lists that training depends on.
+KINDS = (*layout.ARTIFACT_KINDS, "split")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `write-manifest`."""
-    parser.add_argument("kind", metavar="KIND", choices=layout.ARTIFACT_KINDS, help="artifact kind")
+    parser.add_argument("kind", metavar="KIND", choices=KINDS, help="artifact kind, or split")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the manifest of one kind over all scenes."""
-    print(write_manifest(load_params(), args.kind))
+    params = load_params()
+    if args.kind == "split":
+        write_json(layout.split(params.dataset.name), resolve_split(params))
+    else:
+        print(write_manifest(params, args.kind))
 
 
 def write_manifest(params: Params, kind: str) -> str:
     """Write path -> sha256 of one artifact kind over all scenes.
-
-    A manifest that would not change is left untouched, so that its time does not either.
 
     Returns:
         One line that says what happened.
@@ -43,21 +47,10 @@ def write_manifest(params: Params, kind: str) -> str:
         )
     content = {path.as_posix(): _sha256(path) for path in paths}
     target = layout.manifest(dataset, kind)
-    changed = _write_if_changed(target, content)
-    return f"{target}: {len(content)} files, {'written' if changed else 'unchanged'}"
+    write_json(target, content)
+    return f"{target}: {len(content)} files"
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_if_changed(path: Path, content: dict[str, str]) -> bool:
-    """Write JSON unless the file holds it already; whether it was written."""
-    try:
-        if json.loads(path.read_text(encoding="utf-8")) == content:
-            return False
-    except (OSError, ValueError):
-        pass  # missing or damaged: write it
-    write_json(path, content)
-    return True

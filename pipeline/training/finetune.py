@@ -1,7 +1,6 @@
 """Finetuning of one pretrained network on all tasks with all protocols, in one process."""
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -30,7 +29,7 @@ class CellResult:
     """One protocol and task.
 
     Attributes:
-        metrics: best, last, steps, seconds as in metrics.json.
+        metrics: best, last, steps as in metrics.json.
         weights: tensors that were trained, after the last step.
         picture: predictions of the pictured frames after the last step; None for tasks without.
     """
@@ -149,7 +148,6 @@ class Finetuner:
         Source: paper 000 section 4.1.2; spec D.1, D.5.
         """
         section = self._section
-        started = time.monotonic()
         network = self._make_network(protocol, task)
         fixed = self._fixed_outputs(network)
         frames = self._splits["training"]
@@ -181,12 +179,12 @@ class Finetuner:
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         train(make_sgd(trained, section), rate, 0, steps, step_losses, after_step)
         metrics = {
-            "best": max(scores, key=lambda score: score[task.score]),
+            # NaN (no valid pixel, or diverged) compares as neither larger nor smaller.
+            "best": max(scores, key=lambda score: np.nan_to_num(score[task.score], nan=-np.inf)),
             "last": scores[-1],
             "steps": steps,
             "n_train": len(rows["training"]),
             "n_validation": len(rows["validation"]),
-            "seconds": round(time.monotonic() - started, 2),
         }
         picture = None
         if task.picture is not None:

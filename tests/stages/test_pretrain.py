@@ -25,7 +25,7 @@ def test_writes_weights_and_metadata(enter, capsys):
     assert {name.partition(".")[0] for name in state} == {"unet", "head_view", "sparse"}
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["variant"], metadata["seed"], metadata["steps"]) == ("geo", 0, 6)
-    assert metadata["params"]["variant"]["losses"] == ["geo"]
+    assert metadata["params"]["variants.geo"]["losses"] == ["geo"]
     assert metadata["n_pairs"] == 10
     assert len(metadata["history"]) == 6
     unet = load_pretrained(folder)
@@ -58,7 +58,7 @@ def test_params_edited_during_the_run_keep_the_checkpoint(enter, monkeypatch, ca
     monkeypatch.setattr(stage, "pretrain", edited)
     assert main(ARGUMENTS) == 1
     error = capsys.readouterr().err
-    assert "params.yaml was edited during the run (changed: pretraining)" in error
+    assert "params.yaml was edited during the run (changed: pretraining.steps)" in error
     assert not FOLDER.exists()
     # The edit undone, the finished checkpoint is stored without training.
     monkeypatch.setattr(stage, "pretrain", original)

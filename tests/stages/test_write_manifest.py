@@ -1,13 +1,13 @@
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline import layout
-from pipeline.stages.common import StageError
+from pipeline.config import Params
+from pipeline.stages.common import StageError, read_split, resolve_split
 from pipeline.stages.write_manifest import write_manifest
 from tests.raw_room import raw_params
 
@@ -27,10 +27,28 @@ def test_manifest(
     expected = {"data/artifacts/boxes/room/sets.parquet": hashlib.sha256(content).hexdigest()}
     assert json.loads(manifest.read_text()) == expected
 
-    os.utime(manifest, ns=(1, 1))
-    write_manifest(params, "sets")
-    assert manifest.stat().st_mtime_ns == 1  # unchanged content: untouched
     (target / "room" / "sets.parquet").write_bytes(content + b" ")
     write_manifest(params, "sets")
-    assert manifest.stat().st_mtime_ns > 1
     assert json.loads(manifest.read_text()) != expected
+
+
+def test_split(raw_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = {"scenes": ["a", "b", "c"], "validation_scenes": ["b"]}
+    assert resolve_split(with_dataset(raw_params(raw_dir), dataset)) == {
+        "train": ["a", "c"],
+        "validation": ["b"],
+    }
+    Path("lists.txt").write_text("c\n\nb\n")
+    from_file = with_dataset(raw_params(raw_dir), dataset | {"validation_scenes": "lists.txt"})
+    assert resolve_split(from_file)["validation"] == ["b", "c"]
+    unknown = with_dataset(raw_params(raw_dir), dataset | {"validation_scenes": ["d"]})
+    with pytest.raises(StageError, match=r"names \['d'\], which are not among the 3 scenes"):
+        resolve_split(unknown)
+    with pytest.raises(StageError, match=r"split\.json: missing"):
+        read_split(from_file)
+
+
+def with_dataset(params: Params, changes: dict[str, object]) -> Params:
+    """Params with other values in their section `dataset`."""
+    return params.model_copy(update={"dataset": params.dataset.model_copy(update=changes)})

@@ -21,6 +21,7 @@ class Workspace:
 
     Attributes:
         root: the folder.
+        first_run: commands that making everything took.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,6 +37,7 @@ class Workspace:
         self.trace = root / "trace.txt"
         self._trace_python()
         self.call("git", "init", "--quiet")
+        self.first_run: Counter[str] = Counter()
 
     def _trace_python(self) -> None:
         """Put a `python` first on the PATH that notes its arguments: what really ran, counted."""
@@ -101,5 +103,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     params["pretraining"]["steps"] = 2
     params["finetuning"] |= {"steps": {"frozen": 2}, "protocols": ["frozen"]}
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
-    workspace.first_run = workspace.count(*SNAKEMAKE)  # type: ignore[attr-defined]
+    workspace.first_run = workspace.count(*SNAKEMAKE)
     return workspace
