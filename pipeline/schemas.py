@@ -164,7 +164,7 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> pq.ParquetFile:
         ArtifactError: missing, unreadable, or of another kind or schema version.
     """
     file = Path(path)
-    remedy = f"make it again: `snakemake --cores 2 all_artifacts --forcerun` or delete {file}"
+    remedy = "delete it, then `snakemake --cores 2 all_artifacts` makes it again"
     try:
         parquet = pq.ParquetFile(file)
     except FileNotFoundError as error:
