@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> None:
     params: Params = load_params(args.file)
     console = Console()
     if args.explain:
-        table = Table("key", "value", "meaning", title=str(args.file or params_path()))
+        table = Table(title=str(args.file or params_path()))
+        for name in ("key", "value", "meaning"):
+            table.add_column(name, overflow="fold")
         for row in explained(params):
             table.add_row(*row)
         console.print(table)

@@ -36,15 +36,30 @@ def _names(value: str | list[str], what: str) -> list[str]:
 
 
 def scene_names(params: Params) -> list[str]:
-    """All scenes of the dataset; those of embedded rooms are known before they are made."""
+    """All scenes of the dataset; those of embedded rooms are known before they are made.
+
+    Raises:
+        StageError: dataset.scenes names a scene that does not exist.
+        ReaderError: the raw folder holds no scenes.
+    """
     dataset, rooms = params.dataset, params.rooms
-    if dataset.scenes != "all":
-        return _names(dataset.scenes, "dataset.scenes")
+    raw_dir = expand(dataset.raw_dir)
     if rooms is not None:
-        return sorted(
-            [*training_rooms(rooms.n_train), *validation_rooms(rooms.n_train, rooms.n_validation)]
+        known = training_rooms(rooms.n_train)
+        known += validation_rooms(rooms.n_train, rooms.n_validation)
+    elif dataset.scenes == "all" or raw_dir.is_dir():
+        known = READERS[dataset.reader].list_scenes(raw_dir)
+    else:
+        known = []  # a clone with the artifacts but without the raw data
+    if dataset.scenes == "all":
+        return sorted(known)
+    names = _names(dataset.scenes, "dataset.scenes")
+    if known and (unknown := sorted(set(names) - set(known))):
+        raise StageError(
+            f"dataset.scenes names {unknown[:5]}, but {raw_dir} has {len(known)} scenes: "
+            f"{', '.join(sorted(known)[:5])}, ..."
         )
-    return READERS[dataset.reader].list_scenes(expand(dataset.raw_dir))
+    return names
 
 
 def resolve_split(params: Params) -> dict[str, list[str]]:

@@ -105,3 +105,14 @@ def test_wrong_arguments_are_named():
         SparseUNet(planes=[4, 4], blocks=[1, 0])
     with pytest.raises(ValueError, match="minkowski"):
         SparseUNet(backend="minkowski")
+
+
+def test_a_scene_of_one_voxel_trains() -> None:
+    network = SparseUNet(3, 4, planes=(8, 8), blocks=(1, 1), stem_channels=8).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    output = network(torch.zeros(1, 4, dtype=torch.int32), torch.rand(1, 3))
+    output.sum().backward()
+    assert output.shape == (1, 4)
+    assert torch.isfinite(output).all()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name  # no statistics of a single voxel

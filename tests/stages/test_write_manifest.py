@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import layout
 from pipeline.config import Params
-from pipeline.stages.common import StageError, read_split, resolve_split
+from pipeline.stages.common import StageError, read_split, resolve_split, scene_names
 from pipeline.stages.write_manifest import write_manifest
 from tests.raw_room import raw_params
 
@@ -34,7 +34,7 @@ def test_manifest(
 
 def test_split(raw_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    dataset = {"scenes": ["a", "b", "c"], "validation_scenes": ["b"]}
+    dataset = {"raw_dir": "nowhere", "scenes": ["a", "b", "c"], "validation_scenes": ["b"]}
     assert resolve_split(with_dataset(raw_params(raw_dir), dataset)) == {
         "train": ["a", "c"],
         "validation": ["b"],
@@ -52,3 +52,9 @@ def test_split(raw_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def with_dataset(params: Params, changes: dict[str, object]) -> Params:
     """Params with other values in their section `dataset`."""
     return params.model_copy(update={"dataset": params.dataset.model_copy(update=changes)})
+
+
+def test_unknown_scene_is_named_while_planning(raw_dir: Path) -> None:
+    params = with_dataset(raw_params(raw_dir), {"scenes": ["nosuch"]})
+    with pytest.raises(StageError, match=r"names \['nosuch'\], but .* has 1 scenes: room"):
+        scene_names(params)

@@ -113,8 +113,18 @@ class Normalised(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve, normalise over all sites of the batch, rectify."""
         x = self.convolution(x)
-        features = self.norm(x.features)
+        features = self._normalise(x.features)
         return x.with_features(functional.relu(features, inplace=True) if self.relu else features)
+
+    def _normalise(self, features: Tensor) -> Tensor:
+        """A single site, as a small scene has at the coarsest stride, has no variance of its own:
+        it is normalised by the running statistics."""
+        if len(features) != 1:
+            return self.norm(features)
+        norm = self.norm
+        return functional.batch_norm(
+            features, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        )
 
 
 class SparseBasicBlock(nn.Module):
