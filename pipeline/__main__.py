@@ -19,6 +19,7 @@ COMMANDS = {
     "write-manifest": ("write_manifest", "content manifest of one artifact kind"),
     "build-artifacts": ("build_artifacts", "all artifacts of a folder, without Snakemake"),
     "inspect": ("inspect_scene", "summaries and pictures of a scene's artifacts"),
+    "validate": ("validate", "artifacts against their schemas and invariants"),
     "pretrain": ("pretrain", "contrastive pretraining of one variant and seed"),
     "finetune": ("finetune", "all tasks and protocols of one pretraining and seed"),
     "make-tables": ("make_tables", "metrics -> result tables and figures"),

@@ -1,12 +1,61 @@
-"""Atomic writes: a file under its final name is always whole."""
+"""Atomic writes: a file under its final name is always whole, and one run at a time makes it."""
 
+import errno
+import fcntl
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+#: Held by the run that is at work on a folder; see `exclusive`.
+_LOCK = ".lock"
+#: Names of `atomic_path`'s temporary files: `.frames.x1y2z3a4.tmp.parquet`.
+_TEMPORARY = re.compile(r"\..*\.\w{8}\.tmp(\.\w+)?")
+
+_ANOTHER_FOLDER = "choose a folder that can be written to, or get the permission to write to it"
+_MORE_ROOM = "make room on that disk, then run the same again"
+_REMEDIES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ANOTHER_FOLDER),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _MORE_ROOM),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "move away what is in its place"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the disk reports a fault; choose another folder",
+}
+
+
+class WriteError(OSError):
+    """A file that cannot be written; the text names the file, the cause and the remedy."""
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a disk or a folder into a WriteError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        cause = os.strerror(error.errno)
+        raise WriteError(f"{path}: cannot be written: {cause}; {_REMEDIES[error.errno]}") from error
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file until it is closed or its process dies.
+
+    Returns:
+        True: locked; False: another process holds it; None: a file system without locks.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextmanager
@@ -21,22 +70,70 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         suffix of `path`, because some writers choose the format from it.
 
     Raises:
-        OSError: the folder cannot be written to.
+        WriteError: the folder cannot be written to, or the disk is full.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
+    with _explained(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(f".tmp{final.suffix}", f".{final.stem}.", final.parent)
+        temporary = Path(name)
+        try:
+            _lock(handle)  # tells `exclusive` that it is no leftover
+            yield temporary
+            # mkstemp makes 0600 files; artifacts are shared with the group on clusters.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Let one run at a time work in a folder, after removing what killed runs left there.
+
+    Where the file system has no locks, nothing is checked and nothing removed.
+
+    Args:
+        folder: Made if it is missing, removed if nothing is in it at the end.
+
+    Raises:
+        WriteError: another run is at work there, or the folder cannot be written to.
+    """
+    path = folder / _LOCK
+    with _explained(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _open_locked(path)
     try:
-        yield temporary
-        # mkstemp makes 0600 files; artifacts are shared with the group on clusters.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, final)
+        _remove_leftovers(folder)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if _lock(handle) is False:
+            os.close(handle)
+            raise WriteError(f"{path.parent}: another run is at work there; wait until it ends")
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # its last holder has just removed it
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.iterdir():
+        # Another process may finish its file meanwhile; that of another user is not ours.
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError), path.open("rb+") as file:
+                if _lock(file.fileno()):
+                    path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -124,6 +124,11 @@ class Matching(Section):
         0.20, le=0.255, description="pri3d: pixel-voxel, along z, metres (code: 0.20)"
     )
 
+    @property
+    def pixel_tolerance_m(self) -> float:
+        """Tolerance of pixel pairs in this mode, metres."""
+        return self.radius_m if self.mode == "strict" else self.pri3d_pixel_z_m
+
 
 class Oversegmentation(Section):
     """Felzenszwalb oversegmentation of the mesh (paper 001, Table 9; spec B.1)."""
@@ -137,6 +142,11 @@ class Oversegmentation(Section):
 class Sets(Section):
     """Segments projected into frames (paper 001, section 3.2)."""
 
+    projection: Literal["voxel_map", "ray_casting"] = Field(
+        "voxel_map",
+        description="a pixel shows the set of the voxel it is matched with, or that of the vertex "
+        "nearest to where its ray meets the mesh",
+    )
     min_pixels: int = Field(1, ge=1, description="smallest set kept in a frame, pixels")
 
 
@@ -145,6 +155,11 @@ class Overlaps(Section):
 
     cell_m: Positive = Field(0.05, description="down-sampling cell, metres")
     radius_m: Positive = Field(0.075, description="a point has a partner within this, metres")
+    pixel_pairs_from: Fraction | None = Field(
+        None,
+        description="store the matched pixels of frame pairs that overlap by this or more; null: "
+        "none, training derives them from the frames",
+    )
 
 
 class Geometry(Section):

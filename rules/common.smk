@@ -1,12 +1,12 @@
 # Params, scene names and input functions; no rules.
 import os
+from functools import cache
 from pathlib import Path
 
 from pipeline import layout
 from pipeline.atomic import write_text
 from pipeline.config import PARAMS_VARIABLE, load_params
 from pipeline.readers import READERS
-from pipeline.scenes.writers import room_files
 from pipeline.stages.common import expand, scene_names
 from pipeline.stages.dvc_bridge import load_stages, reconcile
 
@@ -23,17 +23,18 @@ if workflow.is_main_process:
 
 PARAMS = load_params()
 DATASET = PARAMS.dataset.name
-SCENES = scene_names(PARAMS)
 RAW = expand(PARAMS.dataset.raw_dir)
 ARTIFACTS = layout.artifacts_dir(DATASET)
 MANIFESTS = [str(layout.manifest(DATASET, kind)) for kind in layout.ARTIFACT_KINDS]
 MANIFESTS.append(str(layout.split(DATASET)))
 SPLITS = [str(RAW / "splits" / f"scannetv2_{part}.txt") for part in ("train", "val")]
-STAGES = load_stages()
+# Snakemake starts anew for every Slurm job: what takes it long is looked up when a job asks for it.
+scenes = cache(lambda: scene_names(PARAMS))
+stages = cache(load_stages)
 
 # Under `dvc repro` this run makes only artifacts, and DVC has locked what reconcile() looks at.
 if workflow.is_main_process and "DVC_STAGE" not in os.environ:
-    reconcile(STAGES)
+    reconcile(stages())
 
 
 wildcard_constraints:
@@ -46,17 +47,22 @@ def artifact(kind, scene="{scene}"):
     return str(layout.artifact(ARTIFACTS, scene, kind))
 
 
+@cache
+def scene_files(section, scene):
+    """Raw files of `dataset` or `labelled`: the file system is asked once for all rules."""
+    source = getattr(PARAMS, section)
+    files = READERS[source.reader].scene_files(expand(source.raw_dir), scene)
+    return [str(file) for file in files]
+
+
 def raw_files(wildcards):
-    return READERS[PARAMS.dataset.reader].scene_files(RAW, wildcards.scene)
+    return scene_files("dataset", wildcards.scene)
 
 
 def labelled_files(wildcards):
     """Of a real dataset, what exists: a scene without labelled frames is none to wait for."""
-    labelled = READERS[PARAMS.labelled.reader]
-    files = labelled.scene_files(expand(PARAMS.labelled.raw_dir), wildcards.scene)
-    return (
-        files if PARAMS.rooms is not None else [file for file in files if file.exists()]
-    )
+    files = scene_files("labelled", wildcards.scene)
+    return files if PARAMS.rooms is not None else list(filter(os.path.exists, files))
 
 
 def split_files():
@@ -71,13 +77,17 @@ def stage_inputs(rule):
     """Input function of a DVC stage's rule: the manifests and stamps its stage waits for."""
 
     def inputs(wildcards):
-        stage = STAGES[f"{rule}@{wildcards.item}"]
+        stage = stages()[f"{rule}@{wildcards.item}"]
         return [*stage.inputs, *(ancient(stamp) for stamp in stage.after)]
 
     return inputs
 
 
 def stamps_of(*rules):
-    return [
-        str(layout.stamp(name)) for name, stage in STAGES.items() if stage.rule in rules
-    ]
+    """Input function: the stamps of all stages that these rules run."""
+
+    def stamps(wildcards):
+        names = [name for name, stage in stages().items() if stage.rule in rules]
+        return [str(layout.stamp(name)) for name in names]
+
+    return stamps

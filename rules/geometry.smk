@@ -32,7 +32,11 @@ rule oversegment:
     input:
         mesh=str(layout.mesh(ARTIFACTS, "{scene}")),
         voxels=artifact("voxels"),
-        correspondences=artifact("correspondences"),
+        projected=artifact(
+            "frames"
+            if PARAMS.geometry.sets.projection == "ray_casting"
+            else "correspondences"
+        ),
     output:
         segments=artifact("segments"),
         sets=artifact("sets"),
@@ -53,7 +57,14 @@ rule find_overlaps:
         "logs/find_overlaps/{scene}.log",
     params:
         settings=PARAMS.values(
-            "dataset.reader", "dataset.frame_stride", "geometry.overlaps"
+            "dataset.reader",
+            "dataset.frame_stride",
+            "geometry.overlaps",
+            *(
+                ("dataset.image_size", "geometry.matching")
+                if PARAMS.geometry.overlaps.pixel_pairs_from is not None
+                else ()
+            ),
         ),
     shell:
         "python -m pipeline find-overlaps {wildcards.scene:q} > {log:q} 2>&1"
@@ -61,7 +72,7 @@ rule find_overlaps:
 
 rule write_manifest:
     input:
-        lambda wildcards: [artifact(wildcards.kind, scene) for scene in SCENES],
+        lambda wildcards: [artifact(wildcards.kind, scene) for scene in scenes()],
     output:
         str(layout.manifest(DATASET, "{kind}")),
     log:
@@ -79,6 +90,6 @@ rule write_split:
         "logs/write_split.log",
     params:
         settings=PARAMS.values("dataset.scenes", "dataset.validation_scenes"),
-        scenes=SCENES,
+        scenes=lambda wildcards: scenes(),
     shell:
         "python -m pipeline write-manifest split > {log} 2>&1"

@@ -1,5 +1,7 @@
 # The embedded default's raw data; for real datasets `rooms` is null and these rules make nothing.
 if PARAMS.rooms is not None:
+    from pipeline.scenes.writers import room_files  # with all of numba
+
     LABELLED = READERS[PARAMS.labelled.reader].scene_files(
         expand(PARAMS.labelled.raw_dir), "{scene}"
     )

@@ -20,6 +20,7 @@ from pipeline.config import PARAMS_VARIABLE, Params
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
 from pipeline.data.store import SceneStore
+from pipeline.readers.imaging import decode_depth, encode_depth
 from pipeline.stages.common import resolve_split
 
 SIZE = (48, 64)
@@ -76,9 +77,9 @@ def render(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _frame_row(frame_id: int, pose: np.ndarray, hole: bool) -> dict[str, list[object]]:
     depth, points = render(pose)
-    depth_mm = np.round(depth * 1000).astype("<u2")
+    depth = depth.astype(np.float32)
     if hole:
-        depth_mm[:6, :9] = 0
+        depth[:6, :9] = 0
     color = cv2.cvtColor(wall_color(points), cv2.COLOR_RGB2BGR)
     encoded = cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     return {
@@ -89,9 +90,9 @@ def _frame_row(frame_id: int, pose: np.ndarray, hole: bool) -> dict[str, list[ob
         "K": [K.reshape(-1).tolist()],
         "width": [SIZE[1]],
         "height": [SIZE[0]],
-        "depth_valid_fraction": [float((depth_mm > 0).mean())],
+        "depth_valid_fraction": [float((depth > 0).mean())],
         "color": [encoded],
-        "depth": [depth_mm.tobytes()],
+        "depth": [encode_depth(depth)],
     }
 
 
@@ -137,7 +138,7 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
         points = points.reshape(-1, 3)
         rows = [index.get(tuple(cell), -1) for cell in np.floor(points / VOXEL_M).astype(int)]
         voxel = np.array(rows, np.int32)
-        valid = (voxel >= 0) & (np.frombuffer(row["depth"][0], "<u2") > 0)
+        valid = (voxel >= 0) & (decode_depth(row["depth"][0], SIZE).reshape(-1) > 0)
         distance = np.linalg.norm(points - centres[voxel], axis=1)
         correspondences.append(
             {
@@ -175,7 +176,7 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
         ],
     }
     for kind, groups in tables.items():
-        schemas.write_table(layout.artifact(artifacts_dir, scene, kind), kind, groups, {})
+        schemas.write_table(layout.artifact(artifacts_dir, scene, kind), kind, groups, dict)
 
 
 def small_params(**changes: Any) -> Params:

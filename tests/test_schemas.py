@@ -20,7 +20,7 @@ def correspondences(frame_id: int, n: int) -> dict[str, object]:
 def artifact(tmp_path: Path) -> Path:
     path = tmp_path / "scene" / "correspondences.parquet"
     groups = [correspondences(7, 3), correspondences(9, 5)]
-    write_table(path, "correspondences", groups, {"reader": "test"})
+    write_table(path, "correspondences", groups, lambda: {"reader": "test"})
     return path
 
 
@@ -48,7 +48,7 @@ def test_fixed_size_lists_keep_their_rows(tmp_path: Path) -> None:
         "rgb": np.zeros((4, 3), np.uint8),
         "n_vertices": np.ones(4, np.int32),
     }
-    write_table(tmp_path / "voxels.parquet", "voxels", [columns], {})
+    write_table(tmp_path / "voxels.parquet", "voxels", [columns], dict)
     stored = read_table(tmp_path / "voxels.parquet", "voxels").column("xyz_world")
     assert np.array_equal(np.array(stored.to_pylist(), np.float32), centres)
 
@@ -61,7 +61,7 @@ def test_failed_write_leaves_the_old_file(artifact: Path) -> None:
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        write_table(artifact, "correspondences", groups(), {})
+        write_table(artifact, "correspondences", groups(), dict)
     assert artifact.read_bytes() == before
     assert list(artifact.parent.iterdir()) == [artifact]
 

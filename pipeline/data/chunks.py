@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
-from pipeline.geometry.camera import backproject, transform
+from pipeline.data.chunk_kernels import inside_boxes, world_bounds
 
 
 def frame_box(
@@ -24,11 +24,10 @@ def frame_box(
     Source: spec A.6. Deviation: pixels without depth are left out (the code counts them as
     points at the camera's centre).
     """
-    points = backproject(depth, K)[depth > 0]
-    if len(points) == 0:
+    low, high = world_bounds(np.ascontiguousarray(depth), K, T_world_camera)
+    if not np.isfinite(low).all():
         return np.zeros((2, 3))
-    points = transform(T_world_camera, points)
-    return np.stack([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))]).astype(np.float64)
+    return np.stack([np.floor(low), np.ceil(high)])
 
 
 def in_boxes(
@@ -46,10 +45,7 @@ def in_boxes(
     Source: spec A.6. Deviation: the union over all frames of a scene in a batch, so that one
     pass of the 3D network serves both views (the code passes each view's chunk on its own).
     """
-    inside = np.zeros(len(xyz_world), bool)
-    for lower, upper in boxes:
-        inside |= ((xyz_world > lower) & (xyz_world < upper)).all(axis=1)
-    return inside
+    return inside_boxes(xyz_world, boxes)
 
 
 def chunk_rows(inside: Bool[np.ndarray, " m"]) -> Int32[np.ndarray, " m"]:

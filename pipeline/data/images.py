@@ -15,7 +15,7 @@ def _channels(values: tuple[float, float, float], like: torch.Tensor) -> torch.T
 
 def to_unit_range(color: UInt8[np.ndarray, "*b h w 3"]) -> Float[torch.Tensor, "*b 3 h w"]:
     """uint8 (..., H, W, 3) RGB -> float32 (..., 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(color, -1, -3))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(color, -1, -3))).float().div_(255)
 
 
 def normalise(images: Float[torch.Tensor, "*b 3 h w"]) -> Float[torch.Tensor, "*b 3 h w"]:
@@ -23,7 +23,7 @@ def normalise(images: Float[torch.Tensor, "*b 3 h w"]) -> Float[torch.Tensor, "*
 
     Source: spec A.7.
     """
-    return (images - _channels(IMAGENET_MEAN, images)) / _channels(IMAGENET_STD, images)
+    return (images - _channels(IMAGENET_MEAN, images)).div_(_channels(IMAGENET_STD, images))
 
 
 def denormalise(images: Float[torch.Tensor, "*b 3 h w"]) -> Float[torch.Tensor, "*b 3 h w"]:

@@ -13,7 +13,7 @@ from pipeline.data.augment import augment_colour
 from pipeline.data.chunks import chunk_rows, in_boxes
 from pipeline.data.images import normalise, to_unit_range
 from pipeline.data.store import SceneStore, StoredFrame
-from pipeline.geometry.correspondence import match_pixels
+from pipeline.geometry.correspondence import sample_pixel_matches
 from pipeline.schemas import ArtifactError
 
 #: A batch gives up after this many redraws in a row: then the geometry is wrong, not the draw.
@@ -61,7 +61,7 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class _Matches:
-    """One pair with everything it can be matched by."""
+    """One pair and the pixel matches that were drawn of it."""
 
     scene: str
     frames: tuple[StoredFrame, StoredFrame]
@@ -150,18 +150,17 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             self._order = (epoch, np.concatenate(rows)[np.argsort(rank, kind="stable")])
         return self._order[1]
 
-    def _match(self, scene_number: int, pair_number: int) -> _Matches | None:
-        """One pair with its pixel matches, or None if it has no pixel or no voxel matches."""
+    def _match(
+        self, scene_number: int, pair_number: int, rng: np.random.Generator
+    ) -> _Matches | None:
+        """One pair with `n_matches` pixel matches, or None if it lacks pixel or voxel matches."""
         name = self._names[scene_number]
         scene = self.scenes[name]
         id_a, id_b = self._pairs[name][pair_number].tolist()
+        if not (scene.has_pixel_voxels(id_a) and scene.has_pixel_voxels(id_b)):
+            return None
         a, b = scene.frames.load(id_a), scene.frames.load(id_b)
-        radius_m = (
-            self.matching.radius_m
-            if self.matching.mode == "strict"
-            else self.matching.pri3d_pixel_z_m
-        )
-        pixels = match_pixels(
+        pixels = sample_pixel_matches(
             a.depth,
             a.K,
             a.T_world_camera,
@@ -169,10 +168,11 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             b.K,
             b.T_world_camera,
             self.matching.mode,
-            radius_m,
+            self.matching.pixel_tolerance_m,
+            self._pretraining.contrast.n_matches,
+            rng,
         )
-        has_voxels = all(len(scene.pixel_voxels(frame_id).pixel) for frame_id in (id_a, id_b))
-        return _Matches(name, (a, b), pixels) if len(pixels[0]) and has_voxels else None
+        return _Matches(name, (a, b), pixels) if len(pixels[0]) else None
 
     def _draw(self, number: int) -> tuple[list[_Matches], int]:
         """The pairs of one batch and how many had to be replaced."""
@@ -180,18 +180,21 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         order = self._epoch_order(epoch)
         start = within * self.batch_pairs
         picked = np.resize(order[start:], (self.batch_pairs, 2))
-        rng = np.random.default_rng([self.seed, _REDRAW, number])
+        redraw, draw = (
+            np.random.default_rng([self.seed, stream, number]) for stream in (_REDRAW, _PIXEL_PAIRS)
+        )
         matches, n_redrawn = [], 0
         for scene_number, pair_number in picked.tolist():
-            found = self._match(scene_number, pair_number)
+            found = self._match(scene_number, pair_number, draw)
             for _ in range(MAX_REDRAWS):
                 if found is not None:
                     break
                 n_redrawn += 1
-                found = self._match(*order[rng.integers(len(order))].tolist())
+                scene_number, pair_number = order[redraw.integers(len(order))].tolist()
+                found = self._match(scene_number, pair_number, draw)
             if found is None:
                 raise ArtifactError(
-                    f"batch {number}: {MAX_REDRAWS} pairs in a row have no match, the first "
+                    f"batch {number}: {MAX_REDRAWS} pairs in a row have no match, the last "
                     f"{self._names[scene_number]}: "
                     f"{self._pairs[self._names[scene_number]][pair_number].tolist()}; check poses "
                     "and geometry.matching with `python -m pipeline inspect`"
@@ -202,15 +205,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
     def __getitem__(self, number: int) -> PairBatch:
         """Batch `number`, counted from the start of training over all epochs."""
         matches, n_redrawn = self._draw(number)
-        n_matches = self._pretraining.contrast.n_matches
-        rng = np.random.default_rng([self.seed, _PIXEL_PAIRS, number])
-        chosen = [_sample(rng, len(found.pixels[0]), n_matches) for found in matches]
-        pixel_a, pixel_b = (
-            np.stack(
-                [found.pixels[view][rows] for found, rows in zip(matches, chosen, strict=True)]
-            )
-            for view in (0, 1)
-        )
+        pixel_a, pixel_b = (np.stack([found.pixels[view] for found in matches]) for view in (0, 1))
         views = [(found.scene, found.frames[view]) for view in (0, 1) for found in matches]
         if self.with_voxels:
             voxels = self._voxels(views, number)
@@ -260,17 +255,16 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             matches = {index: scene.pixel_voxels(frame_id) for index, frame_id in ids.items()}
             boxes = np.stack([scene.frame_box(frame_id) for frame_id in set(ids.values())])
             inside = in_boxes(grid.xyz_world, boxes)
-            # Boxes end at points; the centre of a voxel matched with one may lie just outside.
-            for found in matches.values():
-                inside[found.voxel_index] = True
-            rows = chunk_rows(inside) + n_rows
             for index, found in matches.items():
                 sampled = _sample(rng, len(found.pixel), n_matches)
-                pixel[index] = found.pixel[sampled]
-                row[index] = rows[found.voxel_index[sampled]]
-            cells = grid.coords[inside]
-            coords.append(np.insert(cells, 0, chunk, axis=1).astype(np.int32))
-            features.append(grid.rgb[inside].astype(np.float32) / np.float32(255))
+                pixel[index], row[index] = found.pixel[sampled], found.voxel_index[sampled]
+            # Boxes end at points; the centre of a voxel matched with one may lie just outside.
+            inside[row[members]] = True
+            row[members] = n_rows + chunk_rows(inside)[row[members]]
+            cells = np.full((np.count_nonzero(inside), 4), chunk, np.int32)
+            cells[:, 1:] = grid.coords[inside]
+            coords.append(cells)
+            features.append(grid.rgb[inside] / np.float32(255))
             n_rows += len(cells)
         return pixel, row, np.concatenate(coords), np.concatenate(features)
 

@@ -1,18 +1,27 @@
 """Reads a scene's artifacts frame by frame, on demand."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Int32, UInt8
 
 from pipeline import layout
 from pipeline.data.cache import ByteCache
 from pipeline.data.chunks import frame_box
-from pipeline.schemas import ArtifactError, open_artifact, read_table, row_group_index
+from pipeline.readers.imaging import ImageError, decode_depth
+from pipeline.schemas import (
+    PARQUET_ERRORS,
+    ArtifactError,
+    open_artifact,
+    read_table,
+    row_group_index,
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,32 @@ def _decode_image(data: bytes, flags: int, where: str) -> np.ndarray:
     return image
 
 
+#: What a usable frame is decoded from.
+_FRAME_COLUMNS = ["T_world_camera", "K", "width", "height", "color", "depth"]
+#: Artifacts that one process holds open; the system's limit for all files is often 1,024.
+_MAX_OPEN = 128
+
+
+@lru_cache(_MAX_OPEN)
+def _open(path: Path, kind: str) -> pq.ParquetFile:
+    """An artifact whose footer is parsed and checked only once while it is in use."""
+    return open_artifact(path, kind)
+
+
+def _read_group(path: Path, kind: str, group: int, columns: list[str]) -> pa.Table:
+    """Columns of one row group. Without threads: the data loader's processes share the cores.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    try:
+        return _open(path, kind).read_row_group(group, columns=columns, use_threads=False)
+    except PARQUET_ERRORS as error:
+        raise ArtifactError(
+            f"{path}: row group {group} cannot be read ({error}); delete the file and make it again"
+        ) from error
+
+
 class FrameTable:
     """The usable frames of one `frames` or `labelled_frames` table."""
 
@@ -100,8 +135,8 @@ class FrameTable:
 
     @cached_property
     def _row_groups(self) -> dict[int, int]:
-        parquet = open_artifact(self.path, self.kind)
-        usable = parquet.read(columns=["frame_id", "status"])
+        parquet = _open(self.path, self.kind)
+        usable = parquet.read(columns=["frame_id", "status"], use_threads=False)
         ids = usable.filter(pc.equal(usable["status"], "ok"))["frame_id"].to_pylist()
         groups = row_group_index(parquet)
         return {frame_id: groups[frame_id] for frame_id in ids}
@@ -123,29 +158,28 @@ class FrameTable:
         """Whether the frame carries a label image."""
         if self.kind != "labelled_frames":
             return False
-        column = open_artifact(self.path, self.kind).read_row_group(
-            self._row_groups[frame_id], columns=["label"]
-        )["label"]
+        column = _read_group(self.path, self.kind, self._row_groups[frame_id], ["label"])["label"]
         return bool(column[0].is_valid)
 
     def _decode(self, frame_id: int) -> StoredFrame:
-        table = open_artifact(self.path, self.kind).read_row_group(self._row_groups[frame_id])
-        row = table.slice(0, 1).to_pylist()[0]
+        columns = _FRAME_COLUMNS + ["label"] * (self.kind == "labelled_frames")
+        (row,) = _read_group(self.path, self.kind, self._row_groups[frame_id], columns).to_pylist()
         where = f"{self.path}, frame {frame_id}"
         size = (row["height"], row["width"])
         color = _decode_image(row["color"], cv2.IMREAD_COLOR_RGB, where)
-        depth_mm = np.frombuffer(row["depth"], "<u2")
         label = row.get("label")
-        if color.shape[:2] != size or depth_mm.size != size[0] * size[1]:
-            raise ArtifactError(
-                f"{where}: colour or depth is not {size[1]}x{size[0]}; make it again"
-            )
+        try:
+            depth = decode_depth(row["depth"], size)
+        except ImageError as error:
+            raise ArtifactError(f"{where}: {error}; make it again") from error
+        if color.shape[:2] != size:
+            raise ArtifactError(f"{where}: colour is not {size[1]}x{size[0]}; make it again")
         return StoredFrame(
             frame_id=frame_id,
             T_world_camera=np.array(row["T_world_camera"], np.float64).reshape(4, 4),
             K=np.array(row["K"], np.float64).reshape(3, 3),
             color=color,
-            depth=(depth_mm.astype(np.float32) / np.float32(1000)).reshape(size),
+            depth=depth,
             label=None if label is None else _decode_image(label, cv2.IMREAD_GRAYSCALE, where),
         )
 
@@ -156,8 +190,8 @@ class SceneStore:
     def __init__(self, artifacts_dir: Path, scene: str, cache: ByteCache) -> None:
         self.scene = scene
         self.frames = FrameTable(layout.artifact(artifacts_dir, scene, "frames"), "frames", cache)
-        self._voxels_path = layout.artifact(artifacts_dir, scene, "voxels")
         self._overlaps_path = layout.artifact(artifacts_dir, scene, "overlaps")
+        self._voxels_path = layout.artifact(artifacts_dir, scene, "voxels")
         self._correspondences_path = layout.artifact(artifacts_dir, scene, "correspondences")
         self._cache = cache
 
@@ -193,7 +227,8 @@ class SceneStore:
         return self._cache.get(self._voxels_path, self._read_voxels)
 
     def _read_voxels(self) -> VoxelGrid:
-        table = read_table(self._voxels_path, "voxels").combine_chunks()
+        columns = ["voxel_coords", "xyz_world", "rgb"]
+        table = _read_group(self._voxels_path, "voxels", 0, columns)
 
         def rows(name: str) -> np.ndarray:
             return table[name].combine_chunks().flatten().to_numpy().reshape(-1, 3)
@@ -202,7 +237,11 @@ class SceneStore:
 
     @cached_property
     def _correspondence_groups(self) -> dict[int, int]:
-        return row_group_index(open_artifact(self._correspondences_path, "correspondences"))
+        return row_group_index(_open(self._correspondences_path, "correspondences"))
+
+    def has_pixel_voxels(self, frame_id: int) -> bool:
+        """Whether a frame has any pixel-voxel match."""
+        return frame_id in self._correspondence_groups
 
     def pixel_voxels(self, frame_id: int) -> PixelVoxels:
         """Pixel-voxel matches of one frame; empty if it has none."""
@@ -214,6 +253,6 @@ class SceneStore:
         group = self._correspondence_groups.get(frame_id)
         if group is None:
             return PixelVoxels(np.empty(0, np.int32), np.empty(0, np.int32))
-        parquet = open_artifact(self._correspondences_path, "correspondences")
-        table = parquet.read_row_group(group, columns=["pixel", "voxel_index"])
+        columns = ["pixel", "voxel_index"]
+        table = _read_group(self._correspondences_path, "correspondences", group, columns)
         return PixelVoxels(table["pixel"].to_numpy(), table["voxel_index"].to_numpy())

@@ -12,11 +12,12 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 from pipeline.geometry.camera import invert_pose
 from pipeline.geometry.correspondence_kernels import (
     camera_points,
+    first_occurrences,
     nearest_pixels,
     nearest_voxels,
     visible_points,
 )
-from pipeline.geometry.grid_kernels import build_table
+from pipeline.geometry.grid_kernels import build_blocks
 from pipeline.geometry.voxels import Voxels
 
 Mode = Literal["strict", "pri3d"]
@@ -48,7 +49,7 @@ class VoxelMatcher:
         self.tolerance_m = tolerance_m
         self.voxels = voxels
         self._cells = voxels.coords.astype(np.int64)
-        self._slots = build_table(self._cells)
+        self._blocks = build_blocks(self._cells)
         first = np.rint(voxels.grid_origin / voxels.voxel_size_m)
         index = self._cells + first
         self._places = (index + (index < 0)) * voxels.voxel_size_m
@@ -77,8 +78,7 @@ class VoxelMatcher:
                 depth,
                 K,
                 T_world_camera,
-                self._slots,
-                self._cells,
+                *self._blocks,  # type: ignore[call-arg]
                 self.voxels.voxel_size_m,
                 self.voxels.grid_origin,
                 self.tolerance_m,
@@ -86,7 +86,7 @@ class VoxelMatcher:
         else:
             T_camera_world = invert_pose(T_world_camera)
             pixel, voxel, distance = visible_points(
-                depth, K, T_camera_world, self._places, self.tolerance_m
+                depth, K, T_camera_world, self._places, self.tolerance_m, len(self._places)
             )
             order = np.argsort(pixel, kind="stable")
             pixel, voxel, distance = pixel[order], voxel[order], distance[order]
@@ -135,15 +135,73 @@ def match_pixels(
     Source: paper 000 section 3.1 (`strict`, 2 cm); pri3d_family.md A.8 (`pri3d`, 5 cm).
     Deviation: pixels without depth and points behind the camera never match (F.2).
     """
+    every = np.arange(depth_a.size, dtype=np.int32)
+    view_a, view_b = (depth_a, K_a, T_world_a), (depth_b, K_b, T_world_b)
+    return _match_in_order(every, view_a, view_b, mode, radius_m, len(every))
+
+
+def sample_pixel_matches(
+    depth_a: Float32[np.ndarray, "ha wa"],
+    K_a: Float64[np.ndarray, "3 3"],
+    T_world_a: Float64[np.ndarray, "4 4"],
+    depth_b: Float32[np.ndarray, "hb wb"],
+    K_b: Float64[np.ndarray, "3 3"],
+    T_world_b: Float64[np.ndarray, "4 4"],
+    mode: Mode,
+    radius_m: float,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+    """Draw n of the matches of `match_pixels` uniformly, without finding all of them.
+
+    Args:
+        n: Matches wanted.
+        rng: Source of randomness; the others are those of `match_pixels`.
+
+    Returns:
+        pixel_a, pixel_b: int32 (n,), flat indices, without replacement where there are enough
+            matches, else with; (0,) if there is none.
+
+    Source: pri3d_family.md A.8 (1,024 matches uniformly, with replacement if fewer).
+    """
+    view_a, view_b = (depth_a, K_a, T_world_a), (depth_b, K_b, T_world_b)
+    # The first matches in random order are a uniform sample, whatever share of the pixels matches.
+    drawn = rng.integers(depth_a.size, size=_DRAWS_PER_MATCH * n, dtype=np.int32)
+    order = first_occurrences(drawn, depth_a.size)
+    pixel_a, pixel_b = _match_in_order(order, view_a, view_b, mode, radius_m, n)
+    if len(pixel_a) < n:
+        pixel_a, pixel_b = match_pixels(*view_a, *view_b, mode, radius_m)
+        if len(pixel_a):
+            chosen = rng.choice(len(pixel_a), n, replace=n > len(pixel_a))
+            pixel_a, pixel_b = pixel_a[chosen], pixel_b[chosen]
+    return pixel_a, pixel_b
+
+
+#: Enough for all but the pairs that match least: a quarter of the pixels is common.
+_DRAWS_PER_MATCH = 8
+_View = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _match_in_order(
+    pixels_a: Int32[np.ndarray, " p"],
+    view_a: _View,
+    view_b: _View,
+    mode: Mode,
+    radius_m: float,
+    at_most: int,
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+    """The first matches of some pixels of a, in their order; see `match_pixels`."""
     _check_mode(mode)
-    depth_a, depth_b = np.ascontiguousarray(depth_a), np.ascontiguousarray(depth_b)
+    depth_a, K_a, T_world_a = view_a
+    depth_b, K_b, T_world_b = view_b
+    points_a = camera_points(np.ascontiguousarray(depth_a), K_a, pixels_a)
     T_b_a = invert_pose(T_world_b) @ T_world_a
-    points_a = camera_points(depth_a, K_a)
+    depth_b = np.ascontiguousarray(depth_b)
     if mode == "pri3d":
-        pixel_b, pixel_a, _ = visible_points(depth_b, K_b, T_b_a, points_a, radius_m)
-        return pixel_a, pixel_b
-    points_b = camera_points(depth_b, K_b)
-    return nearest_pixels(points_a, T_b_a, points_b, depth_b.shape, K_b, radius_m)
+        pixel_b, point_a, _ = visible_points(depth_b, K_b, T_b_a, points_a, radius_m, at_most)
+    else:
+        point_a, pixel_b = nearest_pixels(points_a, T_b_a, depth_b, K_b, radius_m, at_most)
+    return pixels_a[point_a], pixel_b
 
 
 def _check_mode(mode: str) -> None:

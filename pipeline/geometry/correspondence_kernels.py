@@ -4,7 +4,7 @@
 # Inside compiled functions numba's types hold, which mypy does not know.
 import numpy as np
 
-from pipeline.geometry.grid_kernels import compile_kernel, find_cell
+from pipeline.geometry.grid_kernels import block_of, compile_kernel, find_cell, place_in_block
 
 
 @compile_kernel
@@ -27,7 +27,9 @@ def _back_project(K, u, v, z):
 
 
 @compile_kernel
-def nearest_voxels(depth, K, T_world_camera, slots, cells, voxel_size_m, grid_origin, radius_m):
+def nearest_voxels(
+    depth, K, T_world_camera, slots, blocks, rows, voxel_size_m, grid_origin, radius_m
+):
     """Nearest voxel centre within the radius for every valid pixel.
 
     Returns:
@@ -38,36 +40,46 @@ def nearest_voxels(depth, K, T_world_camera, slots, cells, voxel_size_m, grid_or
     distance = np.empty(depth.size, np.float32)
     n = 0
     reach = radius_m / voxel_size_m
+    n_steps = 2 * np.int64(np.ceil(reach)) + 2
+    # Whole numbers in the order of their distance to one in [0, 0.5]: 0, 1, -1, 2, ...
+    steps = np.array([(s + 1) // 2 * (2 * (s % 2) - 1) for s in range(n_steps)])
+    # Block of the last look-up: its coordinates and its row, -1 if it is empty.
+    last = np.zeros(4, np.int64)
+    last[3] = find_cell(slots, blocks, 0, 0, 0)
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
             z = np.float64(depth[v, u])
             if not _is_measured(z):
                 continue
             x, y, z = _place(T_world_camera, *_back_project(K, u, v, z))
-            # In units of voxels, with centres at whole numbers.
-            x = (x - grid_origin[0]) / voxel_size_m - 0.5
-            y = (y - grid_origin[1]) / voxel_size_m - 0.5
-            z = (z - grid_origin[2]) / voxel_size_m - 0.5
-            limit = reach * reach
-            # The centre of the own cell is nearer than any other.
-            i, j, k = np.int64(np.rint(x)), np.int64(np.rint(y)), np.int64(np.rint(z))
-            best = np.int64(-1)
-            own = (x - i) ** 2 + (y - j) ** 2 + (z - k) ** 2
-            if own <= limit:
-                best = find_cell(slots, cells, i, j, k)
-            if best >= 0:
-                limit = own
-            elif own <= limit:
-                for i in range(np.int64(np.ceil(x - reach)), np.int64(np.floor(x + reach)) + 1):
-                    for j in range(np.int64(np.ceil(y - reach)), np.int64(np.floor(y + reach)) + 1):
-                        for k in range(
-                            np.int64(np.ceil(z - reach)), np.int64(np.floor(z + reach)) + 1
-                        ):
-                            square = (x - i) ** 2 + (y - j) ** 2 + (z - k) ** 2
-                            if square < limit or (square == limit and best < 0):
-                                row = find_cell(slots, cells, i, j, k)
-                                if row >= 0:
-                                    best, limit = row, square
+            x_cell, x_side, x_rest = _split((x - grid_origin[0]) / voxel_size_m)
+            y_cell, y_side, y_rest = _split((y - grid_origin[1]) / voxel_size_m)
+            z_cell, z_side, z_rest = _split((z - grid_origin[2]) / voxel_size_m)
+            # Along each axis cells come nearest first, so that the first one too far ends the axis.
+            limit, best = reach * reach, np.int64(-1)
+            for x_step in steps:
+                x_square = (x_rest - x_step) ** 2
+                if x_square > limit:
+                    break
+                for y_step in steps:
+                    xy_square = x_square + (y_rest - y_step) ** 2
+                    if xy_square > limit:
+                        break
+                    for z_step in steps:
+                        square = xy_square + (z_rest - z_step) ** 2
+                        if square > limit or (square == limit and best >= 0):
+                            break
+                        row = _voxel_at(
+                            slots,
+                            blocks,
+                            rows,
+                            last,
+                            x_cell + x_side * x_step,
+                            y_cell + y_side * y_step,
+                            z_cell + z_side * z_step,
+                        )
+                        if row >= 0:
+                            best, limit = row, square
             if best >= 0:
                 pixel[n], voxel[n] = v * depth.shape[1] + u, best
                 distance[n] = np.sqrt(limit) * voxel_size_m
@@ -76,7 +88,27 @@ def nearest_voxels(depth, K, T_world_camera, slots, cells, voxel_size_m, grid_or
 
 
 @compile_kernel
-def visible_points(depth, K, T_camera_point, points, tolerance_m):
+def _split(x):
+    """Cell of a coordinate, the side (1 or -1) of its centre that x is on, and how far it is."""
+    cell = np.floor(x)
+    rest = x - cell - 0.5
+    return np.int64(cell), np.int64(1 if rest >= 0 else -1), abs(rest)
+
+
+@compile_kernel
+def _voxel_at(slots, blocks, rows, last, x, y, z):
+    """Row of the voxel in cell (x, y, z), -1 without one; keeps the block in `last`."""
+    i, j, k = block_of(x), block_of(y), block_of(z)
+    if i != last[0] or j != last[1] or k != last[2]:
+        last[0], last[1], last[2] = i, j, k
+        last[3] = find_cell(slots, blocks, i, j, k)
+    if last[3] < 0:
+        return np.int64(-1)
+    return np.int64(rows[last[3], place_in_block(x, y, z)])
+
+
+@compile_kernel
+def visible_points(depth, K, T_camera_point, points, tolerance_m, at_most):
     """Points whose depth agrees with the pixel that they fall on.
 
     Args:
@@ -85,6 +117,7 @@ def visible_points(depth, K, T_camera_point, points, tolerance_m):
         T_camera_point: float64 (4, 4), frame of the points -> camera.
         points: float64 (N, 3), metres; rows with NaN are left out.
         tolerance_m: largest difference along z, exclusive, metres.
+        at_most: ends after so many.
 
     Returns:
         pixel, point int32 (M,) and difference float32 (M,), metres.
@@ -107,21 +140,35 @@ def visible_points(depth, K, T_camera_point, points, tolerance_m):
         if _is_measured(seen) and abs(z - seen) < tolerance_m:
             pixel[n], point[n], difference[n] = row * width + column, p, abs(z - seen)
             n += 1
+            if n == at_most:
+                break
     return pixel[:n].copy(), point[:n].copy(), difference[:n].copy()
 
 
 @compile_kernel
-def camera_points(depth, K):
-    """Camera points float64 (H W, 3) of every pixel; NaN where there is no depth."""
-    points = np.full((depth.size, 3), np.nan)
-    for v in range(depth.shape[0]):
-        for u in range(depth.shape[1]):
-            z = np.float64(depth[v, u])
-            if _is_measured(z):
-                x, y, z = _back_project(K, u, v, z)
-                p = v * depth.shape[1] + u
-                points[p, 0], points[p, 1], points[p, 2] = x, y, z
+def camera_points(depth, K, pixel):
+    """Camera points float64 (N, 3), metres, of flat pixels; NaN where there is no depth."""
+    points = np.full((len(pixel), 3), np.nan)
+    for p in range(len(pixel)):
+        v, u = divmod(pixel[p], depth.shape[1])
+        z = np.float64(depth[v, u])
+        if _is_measured(z):
+            points[p, 0], points[p, 1], points[p, 2] = _back_project(K, u, v, z)
     return points
+
+
+@compile_kernel
+def first_occurrences(values, limit):
+    """Distinct values of an int32 array with values in [0, limit), in the order they come."""
+    seen = np.zeros(limit, np.bool_)
+    result = np.empty(len(values), np.int32)
+    n = 0
+    for value in values:
+        if not seen[value]:
+            seen[value] = True
+            result[n] = value
+            n += 1
+    return result[:n].copy()
 
 
 #: Edge of the tiles, in pixels, whose depth range is kept to pass over occluded points.
@@ -129,16 +176,17 @@ _TILE = 8
 
 
 @compile_kernel
-def _depth_ranges(points, height, width):
-    """Least and largest z of each tile of an image of camera points; inf, -inf without any."""
+def _depth_ranges(depth):
+    """Least and largest depth of each tile of an image; inf, -inf without any."""
+    height, width = depth.shape
     tiles = ((height + _TILE - 1) // _TILE, (width + _TILE - 1) // _TILE)
-    low, high = np.full(tiles, np.inf), np.full(tiles, -np.inf)
-    for p in range(len(points)):
-        z = points[p, 2]
-        if z == z:
-            row, column = p // width // _TILE, p % width // _TILE
-            low[row, column] = min(low[row, column], z)
-            high[row, column] = max(high[row, column], z)
+    low, high = np.full(tiles, np.float32(np.inf)), np.full(tiles, np.float32(-np.inf))
+    for v in range(height):
+        for u in range(width):
+            z = depth[v, u]
+            if _is_measured(z):
+                low[v // _TILE, u // _TILE] = min(low[v // _TILE, u // _TILE], z)
+                high[v // _TILE, u // _TILE] = max(high[v // _TILE, u // _TILE], z)
     return low, high
 
 
@@ -159,7 +207,7 @@ def _sphere_extent(radius_m, z, focal, offset):
 
 
 @compile_kernel
-def nearest_pixels(points_a, T_b_a, points_b, size_b, K_b, radius_m):
+def nearest_pixels(points_a, T_b_a, depth_b, K_b, radius_m, at_most):
     """For every point of a the pixel of b whose point is nearest in 3D, within the radius.
 
     Pixels are searched in square rings around the projection. A ring's pixels lie on rays that
@@ -169,18 +217,19 @@ def nearest_pixels(points_a, T_b_a, points_b, size_b, K_b, radius_m):
     Args:
         points_a: float64 (N, 3), metres, camera a; rows with NaN are left out.
         T_b_a: float64 (4, 4), camera a -> camera b.
-        points_b: float64 (H W, 3), metres, camera b; rows with NaN are no measurement.
-        size_b: height, width, pixels.
+        depth_b: float32 (H, W), metres along z; 0, NaN or infinite where invalid.
         K_b: float64 (3, 3), pixels.
         radius_m: largest distance, metres.
+        at_most: ends after so many.
 
     Returns:
-        pixel_a, pixel_b: int32 (M,), flat indices.
+        point_a: int32 (M,), rows of `points_a`.
+        pixel_b: int32 (M,), flat indices.
     """
-    height, width = size_b
+    height, width = depth_b.shape
     fx, fy, cx, cy = K_b[0, 0], K_b[1, 1], K_b[0, 2], K_b[1, 2]
-    tile_low, tile_high = _depth_ranges(points_b, height, width)
-    pixel_a = np.empty(len(points_a), np.int32)
+    tile_low, tile_high = _depth_ranges(depth_b)
+    point_a = np.empty(len(points_a), np.int32)
     pixel_b = np.empty(len(points_a), np.int32)
     n = 0
     for p in range(len(points_a)):
@@ -216,19 +265,21 @@ def nearest_pixels(points_a, T_b_a, points_b, size_b, K_b, radius_m):
                 for i in range(first, final + 1, step):
                     if i < left or i > right:
                         continue
-                    q = j * width + i
-                    dz = points_b[q, 2] - z
-                    if not dz * dz <= limit:
+                    z_b = np.float64(depth_b[j, i])
+                    dz = z_b - z
+                    if not (_is_measured(z_b) and dz * dz <= limit):
                         continue
-                    dx, dy = points_b[q, 0] - x, points_b[q, 1] - y
-                    square = dx * dx + dy * dy + dz * dz
+                    x_b, y_b, _ = _back_project(K_b, i, j, z_b)
+                    square = (x_b - x) ** 2 + (y_b - y) ** 2 + dz * dz
                     if square < limit or (square == limit and best < 0):
-                        best, limit = q, square
+                        best, limit = j * width + i, square
             ring += 1
         if best >= 0:
-            pixel_a[n], pixel_b[n] = p, best
+            point_a[n], pixel_b[n] = p, best
             n += 1
-    return pixel_a[:n].copy(), pixel_b[:n].copy()
+            if n == at_most:
+                break
+    return point_a[:n].copy(), pixel_b[:n].copy()
 
 
 @compile_kernel

@@ -1,13 +1,21 @@
-"""Compiled sparse grids: a hash table of occupied cells, so that an outlier costs one cell.
+"""Compiled sparse grids: only what is occupied is stored, so that an outlier costs one block.
 
-A table is (slots int64, cells int64 (M, 3)): `slots` holds row numbers of `cells`, -1 empty, and
-has a power of two entries, at least twice as many as there are cells.
+A hash table is (slots int64, cells int64 (M, 3)): `slots` holds row numbers of `cells`, -1 empty,
+and has a power of two entries, at least twice as many as there are cells.
+
+To look up many cells near each other, a table holds blocks of 4 x 4 x 4 cells: (slots, blocks int64
+(B, 3), rows int32 (B, 64)); `rows` are row numbers of the cells, -1 empty. Neighbours share blocks,
+so most look-ups are one read.
 """
 
 # mypy: ignore-errors
 # Inside compiled functions numba's types hold, which mypy does not know.
 import numba as nb
 import numpy as np
+
+#: Cells along an edge of a block, and its logarithm.
+BLOCK = 4
+_BLOCK_SHIFT = 2
 
 compile_kernel = nb.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -101,12 +109,26 @@ def _insert(cells, n_slots):
 
 
 @compile_kernel
-def build_table(cells):
-    """Hash slots of distinct int64 cells (M, 3)."""
-    n_slots = 16
-    while n_slots < 2 * len(cells):
-        n_slots *= 2
-    return _insert(cells, n_slots)
+def build_blocks(cells):
+    """Block table of distinct int64 cells (M, 3)."""
+    slots, blocks, block_of_cell = assign_cells(cells, np.zeros(3), np.float64(BLOCK))
+    rows = np.full((len(blocks), BLOCK**3), -1, np.int32)
+    for cell in range(len(cells)):
+        place = place_in_block(cells[cell, 0], cells[cell, 1], cells[cell, 2])
+        rows[block_of_cell[cell], place] = cell
+    return slots, blocks, rows
+
+
+@compile_kernel
+def block_of(x):
+    """Block coordinate of a cell coordinate."""
+    return x >> _BLOCK_SHIFT
+
+
+@compile_kernel
+def place_in_block(x, y, z):
+    """Column of `rows` that holds the cell (x, y, z)."""
+    return ((x & (BLOCK - 1)) * BLOCK + (y & (BLOCK - 1))) * BLOCK + (z & (BLOCK - 1))
 
 
 @compile_kernel

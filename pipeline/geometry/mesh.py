@@ -143,13 +143,15 @@ def _to_mesh(path: Path, rows: dict[str, np.ndarray]) -> Mesh:
     if missing:
         raise MeshError(f"{path}: no PLY element {' and no '.join(missing)}: not a triangle mesh")
     vertex, face = rows["vertex"], rows["face"]
-    properties = vertex.dtype.names or ()
+    # A list in place of a number counts as missing, and the other way round.
+    properties = [name for name in vertex.dtype.names or () if not vertex.dtype[name].shape]
     absent = [name for name in (*_COORDINATES, *_COLOURS) if name not in properties]
     if absent:
         raise MeshError(f"{path}: vertices have no property {', '.join(absent)}")
-    indices = next((name for name in _INDICES if name in (face.dtype.names or ())), None)
+    lists = face.dtype.names or ()
+    indices = next((name for name in _INDICES if f"{name} length" in lists), None)
     if indices is None:
-        raise MeshError(f"{path}: faces have no property {' or '.join(_INDICES)}")
+        raise MeshError(f"{path}: faces have no list {' or '.join(_INDICES)}")
     if not (face[f"{indices} length"] == 3).all():
         raise MeshError(f"{path}: has faces that are no triangles; triangulate the mesh")
     if len(face) and not 0 <= face[indices].min() <= face[indices].max() < len(vertex):
@@ -170,7 +172,7 @@ def write_ply(path: str | os.PathLike[str], mesh: Mesh) -> None:
         mesh: What is written; `label` becomes a ushort vertex property if it is set.
 
     Raises:
-        OSError: the folder cannot be written to.
+        WriteError: the folder cannot be written to, or the disk is full.
 
     Source: ScanNet's `_vh_clean_2.ply` and `_vh_clean_2.labels.ply`.
     """
@@ -194,5 +196,6 @@ def write_ply(path: str | os.PathLike[str], mesh: Mesh) -> None:
     header += [f"element face {len(face)}", "property list uchar int vertex_indices", "end_header"]
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(("\n".join(header) + "\n").encode("ascii"))
-        vertex.tofile(file)
-        face.tofile(file)
+        # Not tofile: on a full disk it raises an error without a cause.
+        file.write(vertex.tobytes())
+        file.write(face.tobytes())

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.geometry.overlap_kernels import back_project_world, count_covered, mean_per_cell
+from pipeline.geometry.overlap_kernels import (
+    back_project_world,
+    count_covered,
+    low_corner,
+    mean_per_cell,
+)
 
 
 def depth_to_cloud(
@@ -47,11 +52,12 @@ def downsample_cloud(
 
     Source: pri3d_family.md A.4, step 1.
     """
-    if not np.isfinite(points).all():
-        raise ValueError("a cloud with coordinates that are not finite has no overlap; drop it")
     if not len(points):
         return points
-    return mean_per_cell(points, points.min(axis=0) - cell_m * 0.5, cell_m)
+    low = low_corner(points)
+    if np.isnan(low).any():
+        raise ValueError("a cloud with coordinates that are not finite has no overlap; drop it")
+    return mean_per_cell(points, low - cell_m * 0.5, cell_m)
 
 
 def compute_overlaps(
@@ -73,15 +79,6 @@ def compute_overlaps(
     sizes = np.array([len(cloud) for cloud in clouds], dtype=np.int64)
     if not sizes.sum():
         return np.zeros((n_frames, n_frames), dtype=np.float32)
-    points = np.concatenate(clouds)
-    # The diagonal of a cell is just below the radius: points that share a cell need no test.
-    cell_m = radius_m / np.sqrt(3) * (1 - 1e-9)
-    counts = count_covered(
-        points,
-        np.repeat(np.arange(n_frames), sizes),
-        n_frames,
-        points.min(axis=0),
-        cell_m,
-        radius_m,
-    )
+    frame = np.repeat(np.arange(n_frames), sizes)
+    counts = count_covered(np.concatenate(clouds), frame, n_frames, radius_m)
     return (counts / np.maximum(sizes, 1)).astype(np.float32)

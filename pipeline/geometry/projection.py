@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Int32
 
+from pipeline.geometry.projection_kernels import count_pixels
+
 
 def majority_per_voxel(
     vertex_set: Int32[np.ndarray, " v"], vertex_voxel: Int32[np.ndarray, " v"], n_voxels: int
@@ -33,28 +35,41 @@ def majority_per_voxel(
 
 def project_sets(
     pixel: Int32[np.ndarray, " n"],
-    voxel_index: Int32[np.ndarray, " n"],
-    voxel_set: Int32[np.ndarray, " m"],
+    element: Int32[np.ndarray, " n"],
+    element_set: Int32[np.ndarray, " m"],
     min_pixels: int,
 ) -> tuple[Int32[np.ndarray, " s"], Int32[np.ndarray, " s"]]:
-    """The sets that a frame sees, by its pixel-voxel matches.
+    """The sets that a frame sees.
 
     Args:
-        pixel: int32 (N,), flat pixels of the matches.
-        voxel_index: int32 (N,), their voxels.
-        voxel_set: int32 (M,), set of each voxel, -1 none.
+        pixel: int32 (N,), flat pixels, ascending; a pixel may show several elements.
+        element: int32 (N,), what each shows: a voxel (correspondences) or a vertex (`ray_casting`).
+        element_set: int32 (M,), set of each voxel or vertex, -1 none.
         min_pixels: smaller sets are left out.
 
     Returns:
         set_id: int32 (S,), ascending.
         n_pixels: int32 (S,), distinct pixels of each (`pri3d` matches share pixels).
 
-    Source: paper 001 section 3.2, P_j^m; visibility through the voxel map, which is one of the
-    natural choices where the paper does not say (pri3d_family.md B.2).
+    Source: paper 001 section 3.2, P_j^m; which pixels see a set the paper does not say
+    (pri3d_family.md B.2).
     """
-    set_of_match = voxel_set[voxel_index].astype(np.int64)
-    has_set = set_of_match >= 0
-    seen = np.unique((set_of_match[has_set] << 32) | pixel[has_set])
-    set_id, n_pixels = np.unique(seen >> 32, return_counts=True)
-    kept = n_pixels >= min_pixels
-    return set_id[kept].astype(np.int32), n_pixels[kept].astype(np.int32)
+    counts = count_pixels(pixel, element, element_set, int(element_set.max(initial=-1)) + 1)
+    set_id = np.flatnonzero(counts >= min_pixels).astype(np.int32)
+    return set_id, counts[set_id]
+
+
+def pixels_of_sets(
+    pixel: Int32[np.ndarray, " n"],
+    element: Int32[np.ndarray, " n"],
+    element_set: Int32[np.ndarray, " m"],
+    set_id: Int32[np.ndarray, " s"],
+) -> list[np.ndarray]:
+    """Flat pixels, int32 ascending, of each of `set_id`.
+
+    The arguments are those of `project_sets`, with at most one row for each pixel.
+    """
+    shown = element_set[element]
+    order = np.argsort(shown, kind="stable")
+    starts, ends = (np.searchsorted(shown[order], set_id, side) for side in ("left", "right"))
+    return [pixel[order[start:end]] for start, end in zip(starts, ends, strict=True)]

@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt16
 
-from pipeline.readers.base import Frame, ReaderError
+from pipeline.readers.base import ColorSize, Frame, LoadFrame, ReaderError
 
-#: Largest |R R^T - I| of a rotation; real trackers reach 4e-4 (geometry_reference.md section 2).
-ROTATION_TOLERANCE = 1e-2
+#: |R R^T - I| of a rotation that is used with a warning, and that is not used; real trackers reach
+#: 4e-4 (geometry_reference.md section 2).
+ROTATION_WARNING = 1e-2
+ROTATION_TOLERANCE = 0.1
 #: Cameras further away are taken for damaged files (voxel indices are 32-bit).
 MAX_TRANSLATION_M = 1e5
+#: Focal lengths outside these are taken for damaged files, or for fractions of the width.
+MIN_FOCAL_PX, MAX_FOCAL_PX = 1.0, 1e6
+#: More than any matrix is written with; a longer file is none.
+_MATRIX_CHARACTERS = 4096
 #: Raw depth that means "no measurement" beside 0.
 DEPTH_SATURATED = 65535
 
@@ -31,12 +37,12 @@ class FrameProblem(Exception):
         return self.missing_file or self.status not in ("no_pose", "no_depth")
 
 
-def skipping(load: Callable[[int], Frame]) -> Callable[[int], Frame]:
+def skipping(load: Callable[[int, ColorSize], Frame]) -> LoadFrame:
     """`load`, but a FrameProblem becomes a skipped Frame."""
 
-    def load_or_skip(frame_id: int) -> Frame:
+    def load_or_skip(frame_id: int, color_size: ColorSize = "full") -> Frame:
         try:
-            return load(frame_id)
+            return load(frame_id, color_size)
         except FrameProblem as problem:
             return Frame(frame_id, problem.status, problem.reason, None, None, None, None)
 
@@ -62,10 +68,11 @@ def check_intrinsics(K: Float[np.ndarray, "n n"], where: str) -> Float64[np.ndar
         where: File (and field) for the message.
 
     Raises:
-        ReaderError: not finite, focal lengths not positive, or not a pinhole matrix.
+        ReaderError: not finite, focal lengths that no camera has, or not a pinhole matrix.
     """
     K = np.array(K[:3, :3], np.float64)
-    if not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0 or (K[2] != [0, 0, 1]).any():
+    is_plausible = min(K[0, 0], K[1, 1]) >= MIN_FOCAL_PX and np.abs(K).max() <= MAX_FOCAL_PX
+    if not is_plausible or (K[2] != [0, 0, 1]).any():
         raise ReaderError(
             f"{where}: not the intrinsics of a pinhole camera "
             f"(needed: fx 0 cx / 0 fy cy / 0 0 1, in pixels): {K.tolist()}"
@@ -89,15 +96,27 @@ def check_pose(T_world_camera: Float[np.ndarray, "4 4"], where: str) -> Float64[
         raise FrameProblem("no_pose", f"{where}: pose has entries -inf, inf or NaN (tracking lost)")
     if np.abs(T).max() > MAX_TRANSLATION_M:
         raise FrameProblem("bad_pose", f"{where}: pose has entries beyond {MAX_TRANSLATION_M:g} m")
-    R = T[:3, :3]
-    error = np.abs(R @ R.T - np.eye(3)).max()
-    if error > ROTATION_TOLERANCE or np.linalg.det(R) < 0:
+    error = _rotation_error(T)
+    if error > ROTATION_TOLERANCE or np.linalg.det(T[:3, :3]) < 0:
         raise FrameProblem(
             "bad_pose", f"{where}: pose is no rotation: |R R^T - I| {error:.3g}, or a reflection"
         )
-    if np.abs(T[3] - [0, 0, 0, 1]).max() > ROTATION_TOLERANCE:
+    if np.abs(T[3] - [0, 0, 0, 1]).max() > ROTATION_WARNING:
         raise FrameProblem("bad_pose", f"{where}: last row of the pose is not 0 0 0 1")
     return T
+
+
+def pose_warning(T_world_camera: Float64[np.ndarray, "4 4"], where: str) -> str:
+    """What is doubtful about a pose that is used all the same; mostly nothing: empty."""
+    error = _rotation_error(T_world_camera)
+    if error <= ROTATION_WARNING:
+        return ""
+    return f"{where}: pose is not quite a rotation: |R R^T - I| {error:.3g}; used as it is"
+
+
+def _rotation_error(T: Float64[np.ndarray, "4 4"]) -> float:
+    R = T[:3, :3]
+    return float(np.abs(R @ R.T - np.eye(3)).max())
 
 
 def depth_in_metres(
@@ -132,7 +151,9 @@ def read_matrix(path: Path, sizes: tuple[int, ...]) -> Float64[np.ndarray, "n n"
         ValueError: the file cannot be read or holds something else; the text names the file.
     """
     try:
-        numbers = np.array([float(word) for word in path.read_text("utf-8").split()])
+        with path.open(encoding="utf-8") as file:
+            words = file.read(_MATRIX_CHARACTERS).split()
+        numbers = np.array([float(word) for word in words])
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -1,22 +1,26 @@
 """Scenes that are folders of pictures; folder_layouts.py has the datasets."""
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt16
+from jaxtyping import Float64, UInt8, UInt16
 
 from pipeline.readers import imaging
-from pipeline.readers.base import Frame, Reader, ReaderError, Scene
+from pipeline.readers.base import ColorSize, Frame, Reader, ReaderError, Scene
 from pipeline.readers.checks import (
     FrameProblem,
     check_intrinsics,
     check_pose,
     check_scene_name,
     depth_in_metres,
+    pose_warning,
     read_matrix,
     skipping,
 )
@@ -230,45 +234,72 @@ class _FolderScene:
         self._path("color", frame_id, "no_color")
         return T_world_camera
 
-    def load(self, frame_id: int) -> Frame:
+    def load(self, frame_id: int, color_size: ColorSize) -> Frame:
         """Decode a frame; FrameProblem if it cannot be used."""
         T_world_camera = self.check(frame_id)
+        sha256 = hashlib.sha256()
         depth_path = self.files["depth"][frame_id]
-        depth_raw = _decode(imaging.decode_gray, depth_path)
-        if depth_raw.shape != self.depth_size:
-            raise FrameProblem(
-                "wrong_size",
-                f"{depth_path}: {_shown(depth_raw)}, most of the scene's depth is "
-                f"{'x'.join(str(n) for n in reversed(self.depth_size or ()))}",
-            )
+        depth_raw = _decode(imaging.decode_gray, depth_path, self._check_depth, sha256)
         depth = depth_in_metres(depth_raw, DEPTH_SHIFT, str(depth_path))
-        color_path = self.files["color"][frame_id]
-        color = _decode(imaging.decode_color, color_path)
-        self._check_aspect(color_path, color, depth_raw)
+        color: UInt8[np.ndarray, "h w 3"] | None = None
         label: UInt16[np.ndarray, "h w"] | None = None
-        label_path = self.files.get("label", {}).get(frame_id)
-        if label_path is not None:
-            label = _decode(imaging.decode_gray, label_path)
-            self._check_aspect(label_path, label, depth_raw)
-        return Frame(frame_id, "ok", "", T_world_camera, self.K, color, depth, label)
+        if color_size is not None:
+            color_path = self.files["color"][frame_id]
+            at_least = None if color_size == "full" else color_size
+            decode = partial(imaging.decode_color, at_least=at_least)
+            color = _decode(decode, color_path, self._check_aspect, sha256)
+            label_path = self.files.get("label", {}).get(frame_id)
+            if label_path is not None:
+                label = _decode(imaging.decode_gray, label_path, self._check_aspect)
+        return Frame(
+            frame_id,
+            "ok",
+            pose_warning(T_world_camera, str(self.files["pose"][frame_id])),
+            T_world_camera,
+            self.K,
+            color,
+            depth,
+            label,
+            sha256.hexdigest(),
+        )
 
-    def _check_aspect(self, path: Path, picture: np.ndarray, depth: np.ndarray) -> None:
-        ratio = picture.shape[1] / picture.shape[0] / (depth.shape[1] / depth.shape[0])
-        if abs(ratio - 1) > ASPECT_TOLERANCE:
+    def _check_depth(self, path: Path, size: tuple[int, int]) -> None:
+        if size != self.depth_size:
             raise FrameProblem(
                 "wrong_size",
-                f"{path}: {_shown(picture)} has another shape than the depth, {_shown(depth)}; "
+                f"{path}: {_shown(size)}, most of the scene's depth is {_shown(self.depth_size)}",
+            )
+
+    def _check_aspect(self, path: Path, size: tuple[int, int]) -> None:
+        depth = self.depth_size or size
+        if abs(size[1] / size[0] / (depth[1] / depth[0]) - 1) > ASPECT_TOLERANCE:
+            raise FrameProblem(
+                "wrong_size",
+                f"{path}: {_shown(size)} has another shape than the depth, {_shown(depth)}; "
                 "they must show the same view",
             )
 
 
-def _shown(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"
+def _shown(size: tuple[int, int] | None) -> str:
+    return f"{size[1]}x{size[0]}" if size else "unknown"
 
 
-def _decode(decoder: Callable[[bytes], np.ndarray], path: Path) -> np.ndarray:
+def _decode(
+    decoder: Callable[[bytes], np.ndarray],
+    path: Path,
+    check_size: Callable[[Path, tuple[int, int]], None],
+    sha256: Any | None = None,
+) -> np.ndarray:
+    """Decode a picture whose size fits, and add its bytes to a hash."""
     try:
-        return decoder(path.read_bytes())
+        if path.stat().st_size > imaging.MAX_BYTES:
+            raise imaging.ImageError(f"has more than {imaging.MAX_BYTES} bytes")
+        data = path.read_bytes()
+        # Before anything is decoded: a small file may hold a gigantic picture.
+        check_size(path, imaging.image_size(data))
+        if sha256 is not None:
+            sha256.update(data)
+        return decoder(data)
     except OSError as error:
         raise FrameProblem("corrupt", f"{path}: cannot be read: {error.strerror}") from error
     except imaging.ImageError as error:

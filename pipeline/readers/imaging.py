@@ -5,15 +5,27 @@ import zlib
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Float32, UInt8, UInt16
+
+from pipeline.geometry.camera import valid_depth
 
 #: Larger pictures are taken for damaged headers: they would only exhaust the memory.
 MAX_PIXELS = 64_000_000
+#: Larger files are no pictures: 16 bits of three colours for each of these pixels.
+MAX_BYTES = 6 * MAX_PIXELS
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 #: Markers that start a frame header: all of FFC0..FFCF but DHT, JPG and DAC.
 _JPEG_FRAME_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+#: Divisor of a JPEG's size -> OpenCV's flag; its names for colour would mean BGR.
+_REDUCED_FLAGS = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+}
 
 
 class ImageError(ValueError):
@@ -104,13 +116,31 @@ def _decode(data: bytes, flags: int) -> np.ndarray:
     return picture
 
 
-def decode_color(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+def decode_color(
+    data: bytes, at_least: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a JPEG or PNG to RGB.
+
+    Args:
+        data: The file's bytes.
+        at_least: Height and width it will be shrunk to, pixels: a JPEG is decoded at a half, a
+            quarter or an eighth of its size if that is still twice this, which saves most of the
+            time; None: at its size.
 
     Raises:
         ImageError: empty, cut, damaged or of another format.
+
+    Source: geometry_reference.md section 6 (51 dB against area averages of the whole picture;
+        39 dB if it were decoded at little more than the size wanted).
     """
-    return _decode(data, cv2.IMREAD_COLOR_RGB)
+    flags = cv2.IMREAD_COLOR_RGB
+    if at_least is not None and data.startswith(_JPEG_SIGNATURE):
+        size = image_size(data)
+        for divisor, reduced in _REDUCED_FLAGS.items():
+            if all(n >= 2 * divisor * wanted for n, wanted in zip(size, at_least, strict=True)):
+                flags |= reduced
+                break
+    return _decode(data, flags)
 
 
 def decode_gray(data: bytes) -> UInt16[np.ndarray, "h w"]:
@@ -136,6 +166,32 @@ def encode_png(picture: np.ndarray) -> bytes:
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def encode_depth(depth: Float32[np.ndarray, "h w"]) -> bytes:
+    """Depth as millimetres, each pixel's difference from the one before it, which packs better.
+
+    Args:
+        depth: float32 (H, W), metres; 0, NaN or infinite where invalid.
+
+    Returns:
+        Little-endian uint16, row major, modulo 65536; invalid and over 65.5 m count as 0.
+    """
+    millimetres = np.rint(np.where(valid_depth(depth), depth, 0) * 1000).reshape(-1)
+    stored = np.where(millimetres > 65535, 0, millimetres).astype(np.uint16)
+    return np.diff(stored, prepend=np.uint16(0)).astype("<u2").tobytes()
+
+
+def decode_depth(data: bytes, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
+    """Depth float32 (height, width) in metres, 0 invalid; inverse of `encode_depth`.
+
+    Raises:
+        ImageError: the data are of another size.
+    """
+    if len(data) != 2 * size[0] * size[1]:
+        raise ImageError(f"depth has {len(data)} bytes, not those of {size[1]}x{size[0]} pixels")
+    millimetres = np.cumsum(np.frombuffer(data, "<u2"), dtype=np.uint16).reshape(size)
+    return millimetres.astype(np.float32) / np.float32(1000)
 
 
 def resize_color(

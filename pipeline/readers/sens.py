@@ -11,6 +11,7 @@ Little endian. The structs below are the format's only description; scenes/write
 Source: spec pri3d_family.md A.1; ScanNet's SensReader.
 """
 
+import hashlib
 import os
 import struct
 import zlib
@@ -21,8 +22,14 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
 
 from pipeline.readers import imaging
-from pipeline.readers.base import Frame, ReaderError
-from pipeline.readers.checks import FrameProblem, check_intrinsics, check_pose, depth_in_metres
+from pipeline.readers.base import ColorSize, Frame, ReaderError
+from pipeline.readers.checks import (
+    FrameProblem,
+    check_intrinsics,
+    check_pose,
+    depth_in_metres,
+    pose_warning,
+)
 
 PREFIX = struct.Struct("<IQ")
 #: Colour intrinsic, colour extrinsic, depth intrinsic, depth extrinsic (each 4x4, row major);
@@ -42,6 +49,10 @@ DEPTH_CODES = {"raw": 0, "zlib": 1, "occi": 2}
 #: Longer names and recordings (at 30 frames a second: an hour) are taken for damaged headers.
 MAX_NAME_BYTES = 4096
 MAX_FRAMES = 108_000
+#: What a payload may have beyond twice its picture's bytes: headers, thumbnails, colour profiles.
+_PAYLOAD_EXTRA_BYTES = 1024**2
+#: Raw depth units per metre, from metres to micrometres.
+_DEPTH_SHIFTS = (1.0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -102,21 +113,35 @@ class SensFile:
         if frame_id >= len(self.offset):
             raise FrameProblem(
                 "truncated",
-                f"{where}: the file ends after {len(self.offset)} whole frames of the "
-                f"{self.n_declared} it declares",
+                f"{where}: the file has {len(self.offset)} whole frames of the "
+                f"{self.n_declared} it declares (at most {MAX_FRAMES} are looked for)",
             )
         T_world_camera = check_pose(self.T_world_camera[frame_id], where)
         if not self.depth_bytes[frame_id]:
             raise FrameProblem("no_depth", f"{where}: depth payload is empty")
         if not self.color_bytes[frame_id]:
             raise FrameProblem("no_color", f"{where}: colour payload is empty")
+        self._check_payload(int(self.color_bytes[frame_id]), 3, self.color_size, f"{where}: colour")
+        self._check_payload(int(self.depth_bytes[frame_id]), 2, self.depth_size, f"{where}: depth")
         return T_world_camera
 
-    def read_frame(self, frame_id: int) -> Frame:
+    def _check_payload(
+        self, n_bytes: int, bytes_per_pixel: int, size: tuple[int, int], where: str
+    ) -> None:
+        """FrameProblem for a payload that must not be read, as it would only fill the memory."""
+        most = 2 * bytes_per_pixel * size[0] * size[1] + _PAYLOAD_EXTRA_BYTES
+        if n_bytes > most:
+            raise FrameProblem(
+                "corrupt",
+                f"{where} payload has {n_bytes} bytes; {size[1]}x{size[0]} need at most {most}",
+            )
+
+    def read_frame(self, frame_id: int, color_size: ColorSize) -> Frame:
         """Read and decode one frame.
 
         Args:
             frame_id: 0 .. n_frames - 1.
+            color_size: see `readers.base.ColorSize`.
 
         Returns:
             The frame, with status "ok".
@@ -126,17 +151,29 @@ class SensFile:
         """
         T_world_camera = self.check_frame(frame_id)
         where = f"{self.path} frame {frame_id}"
-        color_end = int(self.color_bytes[frame_id])
+        color_bytes, depth_bytes = int(self.color_bytes[frame_id]), int(self.depth_bytes[frame_id])
+        color_read = 0 if color_size is None else color_bytes
         try:
             with self.path.open("rb", buffering=0) as file:
-                n_bytes = color_end + int(self.depth_bytes[frame_id])
-                payload = os.pread(file.fileno(), n_bytes, int(self.offset[frame_id]))
+                start = int(self.offset[frame_id]) + color_bytes - color_read
+                payload = os.pread(file.fileno(), color_read + depth_bytes, start)
         except OSError as error:
             raise FrameProblem("corrupt", f"{where}: cannot be read: {error.strerror}") from error
-        depth_raw = self._decode_depth(payload[color_end:], where)
+        depth_raw = self._decode_depth(payload[color_read:], where)
         depth = depth_in_metres(depth_raw, self.depth_shift, where)
-        color = self._decode_color(payload[:color_end], where)
-        return Frame(frame_id, "ok", "", T_world_camera, self.K_depth, color, depth)
+        color = None
+        if color_size is not None:
+            color = self._decode_color(payload[:color_read], where, color_size)
+        return Frame(
+            frame_id,
+            "ok",
+            pose_warning(T_world_camera, where),
+            T_world_camera,
+            self.K_depth,
+            color,
+            depth,
+            source_sha256=hashlib.sha256(payload).hexdigest(),
+        )
 
     def _decode_depth(self, payload: bytes, where: str) -> UInt16[np.ndarray, "h w"]:
         n_expected = 2 * self.depth_size[0] * self.depth_size[1]
@@ -154,7 +191,9 @@ class SensFile:
             raise FrameProblem("wrong_size", f"{where}: depth has more than {n_expected} bytes")
         return np.frombuffer(payload, "<u2").reshape(self.depth_size).astype(np.uint16)
 
-    def _decode_color(self, payload: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
+    def _decode_color(
+        self, payload: bytes, where: str, wanted: ColorSize
+    ) -> UInt8[np.ndarray, "h w 3"]:
         height, width = self.color_size
         if self.color_compression == "raw":
             if len(payload) != height * width * 3:
@@ -170,7 +209,7 @@ class SensFile:
                     "wrong_size",
                     f"{where}: colour is {size[1]}x{size[0]}, the header says {width}x{height}",
                 )
-            return imaging.decode_color(payload)
+            return imaging.decode_color(payload, None if wanted == "full" else wanted)
         except imaging.ImageError as error:
             status = "truncated" if error.truncated else "corrupt"
             raise FrameProblem(status, f"{where}: colour {error}") from error
@@ -233,8 +272,10 @@ def _index(file: int, path: Path) -> SensFile:
     ):
         if not 0 < width * height <= imaging.MAX_PIXELS:
             raise ReaderError(f"{path}: header gives a {what} size of {width}x{height}")
-    if not (np.isfinite(depth_shift) and depth_shift > 0):
-        raise ReaderError(f"{path}: header gives a depth shift of {depth_shift}")
+    if not _DEPTH_SHIFTS[0] <= depth_shift <= _DEPTH_SHIFTS[1]:
+        raise ReaderError(
+            f"{path}: header gives a depth shift of {depth_shift} units per metre (usual: 1000)"
+        )
     poses, offset, color_bytes, depth_bytes = _walk(file, start + HEADER.size, n_declared)
     return SensFile(
         path=path,
@@ -262,7 +303,7 @@ def _walk(file: int, position: int, n_declared: int) -> tuple[list, list, list, 
     color_sizes: list[int] = []
     depth_sizes: list[int] = []
     file_bytes = os.fstat(file).st_size
-    while len(poses) < n_declared:
+    while len(poses) < min(n_declared, MAX_FRAMES):
         record = os.pread(file, FRAME.size, position)
         if len(record) < FRAME.size:
             break

@@ -1,8 +1,13 @@
-"""docs/artifacts.md from schemas.py, docs/params.schema.json from config.py, trees from readers."""
+"""What in docs/ comes from the code.
+
+artifacts.md from schemas.py and queries.md, params.schema.json from config.py, and the raw trees
+in datasets.md from the readers.
+"""
 
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -36,11 +41,16 @@ ABOUT = {
         "one per k and element",
     ),
     "sets": (
-        "The segments, and the labels where there are some, that each frame sees. A set's pixels "
-        "are those whose voxel has its segment: join correspondences and segments.",
+        "The segments, and the labels where there are some, that each frame sees. By `voxel_map`, "
+        "a set's pixels are those whose voxel has its segment: join correspondences and segments. "
+        "By `ray_casting` (geometry.sets.projection) they are stored.",
         "one frame each",
     ),
-    "overlaps": ("The overlap of every pair of usable frames.", "one"),
+    "overlaps": (
+        "The overlap of every pair of usable frames. With geometry.overlaps.pixel_pairs_from also "
+        "the matched pixels of the pairs that overlap by that much.",
+        "one; with matched pixels one per frame_a",
+    ),
     "labelled_frames": (
         "The labelled frames for finetuning and evaluation, with the label image where the "
         "dataset has one. Only for scenes that have labelled frames.",
@@ -48,73 +58,15 @@ ABOUT = {
     ),
 }
 
-QUERIES = """\
-Which frames were skipped, and why (pandas):
+#: Heading of the queries that join tables.
+TOGETHER = "several tables"
 
-```python
-import pandas as pd
 
-frames = pd.read_parquet(
-    "data/artifacts/rooms/scene0000_00/frames.parquet", columns=["frame_id", "status", "reason"]
-)
-print(frames[frames.status != "ok"])
-```
-
-One frame, decoded, without reading the others:
-
-```python
-import cv2
-import numpy as np
-import pyarrow.parquet as pq
-
-file = pq.ParquetFile("data/artifacts/rooms/scene0000_00/frames.parquet")
-frame = file.read_row_group(0).to_pylist()[0]
-color = cv2.imdecode(np.frombuffer(frame["color"], np.uint8), cv2.IMREAD_COLOR_RGB)
-depth = np.frombuffer(frame["depth"], "<u2").reshape(frame["height"], frame["width"]) / 1000
-T_world_camera = np.array(frame["T_world_camera"]).reshape(4, 4)
-```
-
-Frame pairs that pretraining uses, of all scenes (DuckDB):
-
-```sql
-SELECT filename, count(*) AS pairs, count(*) FILTER (overlap >= 0.3) AS kept
-FROM read_parquet('data/artifacts/rooms/*/overlaps.parquet', filename = true)
-GROUP BY filename ORDER BY filename
-```
-
-How many frames see each voxel:
-
-```sql
-SELECT voxel_index, any_value(xyz_world) AS xyz_world, count(DISTINCT frame_id) AS frames
-FROM 'data/artifacts/rooms/scene0000_00/voxels.parquet'
-LEFT JOIN 'data/artifacts/rooms/scene0000_00/correspondences.parquet' USING (voxel_index)
-GROUP BY voxel_index ORDER BY frames DESC LIMIT 10
-```
-
-The largest segments of one frame, k = 0.01:
-
-```sql
-SELECT s.segment_id, count(DISTINCT c.pixel) AS pixels
-FROM 'data/artifacts/rooms/scene0000_00/correspondences.parquet' AS c
-JOIN 'data/artifacts/rooms/scene0000_00/segments.parquet' AS s
-  ON s.vertex_index = c.voxel_index AND s.element = 'voxel' AND s.k = 0.01::FLOAT
-WHERE c.frame_id = 0
-GROUP BY s.segment_id ORDER BY pixels DESC LIMIT 10
-```
-
-Usable and skipped frames of a whole dataset (pandas on DuckDB's result):
-
-```python
-import duckdb
-
-print(
-    duckdb.sql(
-        "SELECT status, count(*) AS frames FROM 'data/artifacts/rooms/*/frames.parquet' "
-        "GROUP BY status ORDER BY frames DESC"
-    ).df()
-)
-```
-"""
+def queries() -> dict[str, str]:
+    """Kind of table -> questions and the queries that answer them, as Markdown."""
+    text = Path(__file__).with_name("queries.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip() for name, body in zip(sections[::2], sections[1::2], strict=True)}
 
 
 def _columns(schema: pa.Schema) -> str:
@@ -130,8 +82,7 @@ def _columns(schema: pa.Schema) -> str:
     return markdown_table(["column", "type", "unit", "meaning"], rows, 4)
 
 
-def artifacts_markdown() -> str:
-    """The text of docs/artifacts.md."""
+def _introduction() -> str:
     folder = layout.artifacts_dir("DATASET").as_posix()
     tree = "\n".join(
         f"  {path.name}"
@@ -143,14 +94,11 @@ def artifacts_markdown() -> str:
             layout.mesh(layout.artifacts_dir("D"), "S"),
         ]
     )
-    kinds = "\n\n".join(
-        f"### {kind}\n\n{about} Row groups: {groups}.\n\n{_columns(SCHEMAS[kind])}"
-        for kind, (about, groups) in ABOUT.items()
-    )
     return f"""\
 # Artifacts
 
-Generated from pipeline/schemas.py by `python -m pipeline write-docs`; do not edit.
+Generated from pipeline/schemas.py and pipeline/reporting/queries.md by
+`python -m pipeline write-docs`; do not edit.
 
 Everything that is computed from a scene's geometry is a handful of Parquet files in the scene's
 folder, schema version {SCHEMA_VERSION}:
@@ -164,7 +112,8 @@ mesh.ply is the surface that the segments refer to: a copy of the dataset's reco
 fused from the frames.
 
 - The unit and the meaning of each column are also in the file, as metadata of its field; the unit
-  1 marks counts, indices, ratios and text. The file's metadata name the reader and the params.
+  1 marks counts, indices, ratios and text. The file's metadata name what it was made from: reader,
+  package version, hash of the inputs, and each param that decided its content.
 - Files are zstd-compressed and written under a temporary name first: a file under its final name
   is whole.
 - Where a reader wants one frame, a row group holds one frame, in the order of the frames. The
@@ -173,15 +122,43 @@ fused from the frames.
 - Frames, pixels, depth and names follow [conventions.md](conventions.md). Paths are functions of
   pipeline/layout.py.
 
-`python -m pipeline inspect SCENE` prints a summary of all tables of a scene and draws pictures.
+To look into a scene's artifacts, by name or by folder:
 
+```
+python -m pipeline inspect SCENE                    # all tables in the terminal; a PNG of each kind
+python -m pipeline inspect SCENE --frame 7          # colour, depth, matches and segments of a frame
+python -m pipeline inspect SCENE --pair 3 7         # matched pixels of two frames, joined
+python -m pipeline inspect SCENE --segments 0.01    # the segments from above and from the side
+python -m pipeline inspect SCENE --overlap --voxels # all pairs as a matrix; voxels
+python -m pipeline inspect SCENE --rerun scene.rrd  # a recording of all of it in 3D
+```
+
+The last one is for [rerun's](https://rerun.io) viewer (`rerun scene.rrd`) and needs
+`pip install '.[rerun]'`."""
+
+
+def _tables() -> str:
+    asked = queries()
+    kinds = "\n\n".join(
+        f"### {kind}\n\n{about} Row groups: {groups}.\n\n{_columns(SCHEMAS[kind])}\n\n{asked[kind]}"
+        for kind, (about, groups) in ABOUT.items()
+    )
+    return f"""\
 ## Tables
+
+Each with queries for DuckDB and pandas, which the tests run. `rooms` and `scene0000_00` stand for
+your dataset and scene.
 
 {kinds}
 
-## Queries
+### {TOGETHER}
 
-{QUERIES}"""
+{asked[TOGETHER]}"""
+
+
+def artifacts_markdown() -> str:
+    """The text of docs/artifacts.md."""
+    return "\n\n".join([_introduction(), _tables()]) + "\n"
 
 
 def params_schema() -> str:

@@ -1,22 +1,27 @@
-"""The PNGs of `inspect`: matched pixels, segments, voxels, overlaps."""
+"""The PNGs of `inspect` that show frames: matched pixels of a pair, one frame, all overlaps."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Int32, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from pipeline.reporting.figures import save_figure
+from pipeline.data.store import StoredFrame
+from pipeline.geometry.camera import valid_depth
+from pipeline.reporting.figures import colour_depth, depth_range, save_figure
+from pipeline.reporting.scene_contents import SetPixels
 from pipeline.reporting.scene_views import (
-    View,
-    close_gaps,
     distinct_colours,
-    orthographic,
+    overlay_distances,
     overlay_segments,
-    section_views,
     spread_points,
 )
+
+#: A matrix of overlaps has at most so many labels a side.
+_MAX_TICKS = 12
 
 
 def draw_pair(
@@ -54,122 +59,79 @@ def draw_pair(
     save_figure(figure, path)
 
 
-def draw_segments(
+def draw_frame(
     path: Path,
-    image: UInt8[np.ndarray, "h w 3"],
-    segments: Mapping[str, tuple[Int32[np.ndarray, " _n"], Int32[np.ndarray, " _n"]]],
+    frame: StoredFrame,
+    matches: tuple[Int32[np.ndarray, " n"], UInt8[np.ndarray, " n"]],
+    radius_m: float,
+    overlays: Mapping[str, SetPixels],
     title: str,
 ) -> None:
-    """A frame, and beside it the oversegmentations laid over it.
+    """A frame as panels: colour, depth, its matches with voxels, and what is laid over it.
 
     Args:
         path: PNG to write.
-        image: uint8 (H, W, 3), RGB.
-        segments: panel title -> (flat pixel indices, segment of each); -1 none.
-        title: line above the frame itself.
+        frame: The frame.
+        matches: flat pixels, int32 (N,), and their distances to the voxels, uint8 (N,), mm.
+        radius_m: largest distance of a match, metres.
+        overlays: panel title -> flat pixels, and the set of each, -1 none.
+        title: line above all panels.
     """
-    height, width = image.shape[:2]
-    panels = {f"{title} (grey beside: no voxel matched)": image} | {
-        name: overlay_segments(image, pixel, segment) for name, (pixel, segment) in segments.items()
+    pixel, distance_mm = matches
+    is_valid = valid_depth(frame.depth)
+    near_m, far_m = depth_range(frame.depth)
+    n_matched, n_valid = len(np.unique(pixel)), int(is_valid.sum())
+    matched = f"voxels: {n_matched} of {n_valid} pixels with depth matched"
+    if len(pixel):
+        matched += f", median {np.median(distance_mm):.0f} mm"
+    panels = {
+        "colour": frame.color,
+        f"depth; {100 * (1 - is_valid.mean()):.0f} % without (blue)": colour_depth(
+            frame.depth, near_m, far_m
+        ),
+        matched: overlay_distances(frame.color, ~is_valid, pixel, distance_mm / (1000 * radius_m)),
+    } | {name: overlay_segments(frame.color, *shown) for name, shown in overlays.items()}
+    scales = {
+        1: (ScalarMappable(Normalize(near_m, far_m), "inferno"), "m"),
+        2: (ScalarMappable(Normalize(0, 1000 * radius_m), "viridis"), "mm"),
     }
-    n_columns = min(len(panels), 3)
+    height, width = frame.depth.shape
+    n_columns = 2 if len(panels) == 4 else 3
     n_rows = -(-len(panels) // n_columns)
     figure = Figure(
-        figsize=(5.2 * n_columns, (5.2 * height / width + 0.3) * n_rows), layout="constrained"
+        figsize=(5.2 * n_columns, (4.9 * height / width + 0.3) * n_rows + 0.3), layout="constrained"
     )
+    figure.suptitle(title, fontsize=11)
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
-    for axis, (name, picture) in zip(axes, panels.items(), strict=False):
+    for i, (axis, (name, picture)) in enumerate(zip(axes, panels.items(), strict=False)):
         axis.imshow(picture, interpolation="nearest")
         axis.set_title(name, fontsize=10)
+        if i in scales:
+            scale, unit = scales[i]
+            figure.colorbar(scale, cax=axis.inset_axes((1.01, 0, 0.03, 1)), label=unit)
     save_figure(figure, path)
 
 
-def _bounds(
-    view: View, xyz: Float32[np.ndarray, "m 3"], others: Float[np.ndarray, "f 3"]
-) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top of all points in a view, metres."""
-    sides = [
-        sign * np.concatenate([xyz[:, axis], others[:, axis]])
-        for axis, sign in (view.right, view.up)
-    ]
-    return tuple(float(bound) for side in sides for bound in (side.min(), side.max()))  # type: ignore[return-value]
-
-
-def draw_voxels(
-    path: Path,
-    coords: Int32[np.ndarray, "m 3"],
-    xyz: Float32[np.ndarray, "m 3"],
-    rgb: UInt8[np.ndarray, "m 3"],
-    n_frames: Int[np.ndarray, " m"],
-    centres: Float64[np.ndarray, "f 3"],
-    vertical: tuple[int, int],
-) -> None:
-    """Plan and side view of the voxels: by the number of frames that see them, and in colour.
-
-    Args:
-        path: PNG to write.
-        coords: int32 (M, 3), grid cells.
-        xyz: float32 (M, 3), metres, voxel centres, world.
-        rgb: uint8 (M, 3), voxel colours.
-        n_frames: (M,), frames that see each voxel.
-        centres: float64 (F, 3), metres, camera centres in recording order, world.
-        vertical: world axis that points up, and its sign.
-    """
-    views = section_views(xyz, centres, vertical)
-    bounds = {name: _bounds(view, xyz, centres) for name, view in views.items()}
-    heights = [top - bottom for _, _, bottom, top in bounds.values()]
-    width = max(right - left for left, right, _, _ in bounds.values())
-    figure = Figure(
-        figsize=(13, min(max(6 * sum(heights) / width, 4) + 1.6, 16)), layout="constrained"
-    )
-    axes = figure.subplots(2, 2, height_ratios=heights)
-    limit = max(float(np.percentile(n_frames, 99.5)), 1.0)
-    half_m = 0.5 * float(np.ptp(xyz, axis=0).max() / max(np.ptp(coords, axis=0).max(), 1))
-    for line, (name, view) in zip(axes, views.items(), strict=True):
-        left, right, bottom, top = _bounds(view, xyz, xyz)
-        extent = (left - half_m, right + half_m, bottom - half_m, top + half_m)
-        counts = orthographic(coords, xyz, n_frames[:, None].astype(np.float64), view)
-        colours = orthographic(coords, xyz, rgb / 255.0, view)
-        counted = line[0].imshow(
-            np.ma.masked_invalid(close_gaps(counts)[..., 0]),
-            cmap="viridis",
-            vmin=0,
-            vmax=limit,
-            extent=extent,
-            interpolation="nearest",
-        )
-        line[1].imshow(
-            np.nan_to_num(close_gaps(colours), nan=1.0), extent=extent, interpolation="nearest"
-        )
-        line[0].set_title(f"{name}: frames that see a voxel", fontsize=10)
-        line[1].set_title(f"{name}: colours, and the cameras' path in red", fontsize=10)
-        across, along = (sign * centres[:, axis] for axis, sign in (view.right, view.up))
-        line[1].plot(across, along, color="red", linewidth=0.8, marker="o", markersize=2.5)
-        margin = 0.02 * width
-        left, right, bottom, top = bounds[name]
-        for axis in line:
-            axis.set_xlim(left - margin, right + margin)
-            axis.set_ylim(bottom - margin, top + margin)
-            axis.set_xlabel(f"{'+' if view.right[1] > 0 else '-'}{'xyz'[view.right[0]]}, m")
-            axis.set_ylabel(f"{'+' if view.up[1] > 0 else '-'}{'xyz'[view.up[0]]}, m")
-    figure.colorbar(counted, ax=list(axes.flat), shrink=0.6, pad=0.01, label="frames")
-    unseen = float((n_frames == 0).mean())
-    figure.suptitle(
-        f"{len(xyz)} voxels, {100 * unseen:.0f} % matched in no frame, "
-        f"median {np.median(n_frames):.0f} frames; cut open at the cameras",
-        fontsize=10,
-    )
-    save_figure(figure, path)
+def _ticks(frame_ids: Int[np.ndarray, " f"]) -> tuple[Float[np.ndarray, " t"], list[int]]:
+    """Places and labels on an axis of frames: every frame if they are few, else round numbers."""
+    places = np.arange(len(frame_ids), dtype=np.float64)
+    if len(frame_ids) <= _MAX_TICKS:
+        return places, frame_ids.tolist()
+    first, last = int(frame_ids[0]), int(frame_ids[-1])
+    steps = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
+    step = next(step for step in steps if last - first < step * _MAX_TICKS)
+    labels = list(range(-(-first // step) * step, last + 1, step))
+    return np.interp(labels, frame_ids, places), labels
 
 
 def draw_overlaps(
     path: Path,
     frame_ids: Int[np.ndarray, " f"],
     directed: Float[np.ndarray, "f f"],
-    overlap: Float[np.ndarray, " p"],
     min_overlap: float,
+    title: str,
 ) -> None:
     """Matrix of directed overlaps and the histogram of what decides about a pair.
 
@@ -177,15 +139,18 @@ def draw_overlaps(
         path: PNG to write.
         frame_ids: (F,), frames in order.
         directed: (F, F), [i, j] = share of j's points near i's surface; NaN unknown.
-        overlap: (P,), max of both directions, of every pair.
         min_overlap: pairs from here on are trained on.
+        title: line above both.
     """
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    overlap = np.maximum(directed, directed.T)[np.triu_indices(len(frame_ids), 1)]
+    overlap = overlap[~np.isnan(overlap)]
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
+    figure.suptitle(title, fontsize=11)
     left, right = figure.subplots(1, 2)
     drawn = left.imshow(np.ma.masked_invalid(directed), cmap="magma", vmin=0, vmax=1)
-    ticks = np.unique(np.linspace(0, max(len(frame_ids) - 1, 0), 9).astype(int))
-    left.set_xticks(ticks, frame_ids[ticks])
-    left.set_yticks(ticks, frame_ids[ticks])
+    places, labels = _ticks(frame_ids)
+    left.set_xticks(places, labels, rotation=45 if labels[-1] > 999 else 0)
+    left.set_yticks(places, labels)
     left.set(xlabel="frame b", ylabel="frame a", title="share of b's points near a's surface")
     figure.colorbar(drawn, ax=left)
     kept = int((overlap >= np.float32(min_overlap)).sum())

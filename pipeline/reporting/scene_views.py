@@ -4,7 +4,15 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, UInt8
+from matplotlib import colormaps
+
+from pipeline.reporting.figures import INVALID_BLUE
+
+#: Following a match there and back should end within this distance of where it began, pixels.
+RETURN_PX = 2.0
+#: Grey of what is in no segment.
+_NO_SEGMENT = 160
 
 
 def choose_pair(
@@ -44,6 +52,30 @@ def spread_points(uv: Int[np.ndarray, "n 2"], n_points: int) -> Int[np.ndarray, 
     return np.array(chosen)
 
 
+def return_share(
+    there: tuple[np.ndarray, np.ndarray], back: tuple[np.ndarray, np.ndarray], width: int
+) -> float:
+    """Share of matches a -> b that end near their start when followed back b -> a.
+
+    Args:
+        there: flat pixels in a, and their partners in b.
+        back: flat pixels in b, and their partners in a.
+        width: image width, pixels.
+
+    Returns:
+        Share in [0, 1] within `RETURN_PX`; a pixel of b without a way back counts as lost; NaN
+        without matches.
+    """
+    pixel_a, pixel_b = there
+    if not len(pixel_a):
+        return float("nan")
+    partner = np.full(max(int(pixel_b.max()), int(back[0].max(initial=0))) + 1, -1)
+    partner[back[0]] = back[1]
+    returned = partner[pixel_b]
+    distance = np.hypot(returned % width - pixel_a % width, returned // width - pixel_a // width)
+    return float(((returned >= 0) & (distance <= RETURN_PX)).mean())
+
+
 def distinct_colours(n: int) -> UInt8[np.ndarray, "n 3"]:
     """Colours whose neighbours in the list differ strongly (hue by the golden ratio)."""
     return np.array(
@@ -54,6 +86,23 @@ def distinct_colours(n: int) -> UInt8[np.ndarray, "n 3"]:
         ],
         dtype=np.uint8,
     ).reshape(-1, 3)
+
+
+def segment_colours(segment_id: Int32[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 3"]:
+    """A colour for each of the segments, grey for -1 (none).
+
+    Args:
+        segment_id: int32 (N,), segment of each vertex or voxel.
+    """
+    palette = distinct_colours(int(segment_id.max(initial=-1)) + 1)
+    # Row -1 is the last one.
+    return np.concatenate([palette, np.full((1, 3), _NO_SEGMENT, np.uint8)])[segment_id]
+
+
+def _greyed(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "n 3"]:
+    """A darkened grey copy, one row a pixel, for colours to stand out from."""
+    grey = image.reshape(-1, 3).mean(axis=1, dtype=np.float64, keepdims=True) * 0.75
+    return grey.repeat(3, axis=1).round().astype(np.uint8)
 
 
 def overlay_segments(
@@ -68,21 +117,33 @@ def overlay_segments(
         pixel: int32 (N,), flat indices.
         segment_id: int32 (N,), segment of each pixel; -1 none.
     """
-    grey = image.mean(axis=2, dtype=np.float64)[..., None].repeat(3, axis=2) * 0.75
-    result = grey.reshape(-1, 3).copy()
+    result = _greyed(image)
     known = segment_id >= 0
-    colours = distinct_colours(int(segment_id.max(initial=-1)) + 1).astype(np.float64)
     shading = 0.45 + 0.55 * image.reshape(-1, 3)[pixel[known]].mean(axis=1, keepdims=True) / 255
-    result[pixel[known]] = colours[segment_id[known]] * shading
-    return result.reshape(image.shape).round().astype(np.uint8)
+    result[pixel[known]] = (segment_colours(segment_id[known]) * shading).round()
+    return result.reshape(image.shape)
 
 
-def frames_per_voxel(
-    frame_id: Int32[np.ndarray, " n"], voxel_index: Int32[np.ndarray, " n"], n_voxels: int
-) -> Int[np.ndarray, " m"]:
-    """How many frames see each voxel: (n_voxels,) counts of distinct frames."""
-    seen = np.unique(np.stack([voxel_index, frame_id], axis=1), axis=0)[:, 0]
-    return np.bincount(seen, minlength=n_voxels)
+def overlay_distances(
+    image: UInt8[np.ndarray, "h w 3"],
+    is_invalid: Bool[np.ndarray, "h w"],
+    pixel: Int32[np.ndarray, " n"],
+    distance: Float[np.ndarray, " n"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Distances as colours (viridis) over a grey image; pixels without depth are saturated blue.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        is_invalid: (H, W), pixels without depth.
+        pixel: int32 (N,), flat indices; of several rows of a pixel the nearest counts.
+        distance: (N,), share of the largest distance that counts as a match.
+    """
+    result = _greyed(image)
+    result[is_invalid.reshape(-1)] = INVALID_BLUE
+    farthest_first = np.argsort(-distance, kind="stable")
+    colours = colormaps["viridis"](np.clip(distance[farthest_first], 0, 1))[:, :3] * 255
+    result[pixel[farthest_first]] = colours.round()
+    return result.reshape(image.shape)
 
 
 def up_axis(rotations: Float64[np.ndarray, "f 3 3"]) -> tuple[int, int]:

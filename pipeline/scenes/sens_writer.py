@@ -1,6 +1,7 @@
 """Writing `.sens` files, version 4, as ScanNet ships them."""
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,30 +42,60 @@ def write_sens(
     Source: spec pri3d_family.md A.1; ScanNet's SensorData.
     """
     color, depth, _ = frames[0]
+    packed = (
+        (encode_jpeg(color, JPEG_QUALITY), zlib.compress(depth.astype("<u2").tobytes(), 6), pose)
+        for color, depth, pose in frames
+    )
+    sizes = (color.shape[0], color.shape[1]), (depth.shape[0], depth.shape[1])
+    write_packed_sens(path, packed, len(frames), sizes, K_color, K_depth)
+
+
+def write_packed_sens(
+    path: Path,
+    frames: Iterable[tuple[bytes, bytes, Float64[np.ndarray, "4 4"]]],
+    n_frames: int,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    K_color: Float64[np.ndarray, "3 3"],
+    K_depth: Float64[np.ndarray, "3 3"],
+) -> None:
+    """Write a recording of compressed frames atomically; one frame at a time is in memory.
+
+    Args:
+        path: Final file name.
+        frames: (colour as JPEG, depth as zlib of little-endian uint16 millimetres, T_world_camera
+            as in `write_sens`).
+        n_frames: Their number: it stands before them.
+        sizes: height, width of colour, and of depth, pixels.
+        K_color: float64 (3, 3), pixels.
+        K_depth: float64 (3, 3), pixels.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    (color_height, color_width), (depth_height, depth_width) = sizes
     header = HEADER.pack(
         *_calibration(K_color),
         *_calibration(K_depth),
         COLOR_CODES["jpeg"],
         DEPTH_CODES["zlib"],
-        color.shape[1],
-        color.shape[0],
-        depth.shape[1],
-        depth.shape[0],
+        color_width,
+        color_height,
+        depth_width,
+        depth_height,
         DEPTH_SHIFT,
-        len(frames),
+        n_frames,
     )
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(PREFIX.pack(VERSION, len(SENSOR_NAME)) + SENSOR_NAME + header)
-        for number, (color, depth, pose) in enumerate(frames):
-            jpeg = encode_jpeg(color, JPEG_QUALITY)
-            packed = zlib.compress(depth.astype("<u2").tobytes(), 6)
+        inertia = []
+        for number, (jpeg, packed, pose) in enumerate(frames):
             time = number * _FRAME_US
             file.write(FRAME.pack(*pose.reshape(-1), time, time, len(jpeg), len(packed)))
             file.write(jpeg)
             file.write(packed)
-        file.write(IMU_COUNT.pack(len(frames)))
-        for number, (_, _, pose) in enumerate(frames):
-            file.write(IMU.pack(*_inertia(pose), number * _FRAME_US))
+            inertia.append(IMU.pack(*_inertia(pose), time))
+        file.write(IMU_COUNT.pack(len(inertia)))
+        file.writelines(inertia)
 
 
 def _calibration(K: Float64[np.ndarray, "3 3"]) -> list[float]:

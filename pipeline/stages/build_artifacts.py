@@ -6,23 +6,17 @@ complete, and whose params and raw files are the same as then, is not made again
 
 import argparse
 import json
-import os
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline import layout
-from pipeline.atomic import write_json
+from pipeline.atomic import exclusive, write_json
 from pipeline.config import Params, load_params, params_path
 from pipeline.readers import READERS
 from pipeline.stages.common import USER_ERRORS, StageError, expand
@@ -30,6 +24,7 @@ from pipeline.stages.extract_frames import extract_scene
 from pipeline.stages.find_overlaps import find_scene_overlaps
 from pipeline.stages.oversegment import oversegment_scene
 from pipeline.stages.scene_jobs import package_version
+from pipeline.stages.scene_pool import Display, Outcome, add_jobs_argument, in_processes
 
 #: Written last into a scene's folder: what its artifacts were made from.
 RECORD = "build.json"
@@ -41,19 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw", required=True, type=expand, metavar="DIR", help="raw folder")
     parser.add_argument("--out", required=True, type=expand, metavar="DIR", help="artifacts folder")
     parser.add_argument("--params", type=Path, metavar="FILE", help="default: params.yaml")
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", default=len(os.sched_getaffinity(0)), help="processes"
-    )
+    add_jobs_argument(parser)
     parser.add_argument("--force", action="store_true", help="make complete scenes again, too")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one scene: `made`, `kept` or `failed`, and the line that says so."""
-
-    scene: str
-    kind: str
-    text: str
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
     if not with_labels:
         console.print(f"no labelled frames: {file} is not about this folder", markup=False)
     outcomes = []
-    with _Display(console, len(scenes)) as display:
+    with Display(console, len(scenes)) as display:
         for outcome in _make_all(params, scenes, args.out, with_labels, args.force, args.jobs):
             display.show(outcome)
             outcomes.append(outcome)
-    failed = sorted(outcome.scene for outcome in outcomes if outcome.kind == "failed")
+    failed = sorted(outcome.scene for outcome in outcomes if outcome.is_bad)
     n_kept = sum(outcome.kind == "kept" for outcome in outcomes)
     n_made = len(outcomes) - n_kept - len(failed)
     console.print(f"{n_made} made, {n_kept} kept, {len(failed)} failed", markup=False)
@@ -100,24 +84,8 @@ def _make_all(
     params: Params, scenes: list[str], out: Path, with_labels: bool, force: bool, jobs: int
 ) -> Iterator[Outcome]:
     """Outcomes in the order in which the scenes finish."""
-    # One thread per process: the processes share the cores. Read by OpenMP when it starts.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with ProcessPoolExecutor(min(jobs, len(scenes)), get_context("spawn")) as pool:
-        futures: dict[Future[Outcome], str] = {
-            pool.submit(make_scene, params, scene, out, with_labels, force): scene
-            for scene in scenes
-        }
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    text = "its process, or one beside it, was killed (out of memory?); "
-                    text += "fewer --jobs need less"
-                    yield Outcome(futures[future], "failed", text)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    work = partial(make_scene, params, out=out, with_labels=with_labels, force=force)
+    return in_processes(work, scenes, jobs)
 
 
 def make_scene(params: Params, scene: str, out: Path, with_labels: bool, force: bool) -> Outcome:
@@ -127,14 +95,15 @@ def make_scene(params: Params, scene: str, out: Path, with_labels: bool, force: 
         path = layout.scene_dir(out, scene) / RECORD
         if not force and _is_complete(out, scene, path, record):
             return Outcome(scene, "kept", "complete, unchanged")
-        path.unlink(missing_ok=True)
         start = perf_counter()
-        lines = [
-            extract_scene(params, scene, out, with_labels),
-            oversegment_scene(params, scene, out),
-            find_scene_overlaps(params, scene, out),
-        ]
-        write_json(path, record)
+        with exclusive(path.parent):
+            path.unlink(missing_ok=True)
+            lines = [
+                extract_scene(params, scene, out, with_labels),
+                oversegment_scene(params, scene, out),
+                find_scene_overlaps(params, scene, out),
+            ]
+            write_json(path, record)
         shown = "; ".join(line.removeprefix(f"{scene}: ") for line in lines)
         return Outcome(scene, "made", f"{shown}; {perf_counter() - start:.1f} s")
     except USER_ERRORS as error:
@@ -172,37 +141,3 @@ def _is_complete(out: Path, scene: str, record_file: Path, record: dict[str, Any
         return bool(json.loads(record_file.read_text(encoding="utf-8")) == record)
     except (OSError, ValueError):
         return False
-
-
-class _Display:
-    """A progress bar on a terminal; elsewhere a plain line per scene."""
-
-    def __init__(self, console: Console, n_scenes: int) -> None:
-        self._console = console
-        self._n_scenes = n_scenes
-        self._n_done = 0
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("scenes", total=n_scenes)
-
-    def __enter__(self) -> "_Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, outcome: Outcome) -> None:
-        """Print one outcome above the bar."""
-        self._n_done += 1
-        text = f"[{self._n_done}/{self._n_scenes}] {outcome.scene}: {outcome.kind}: {outcome.text}"
-        self._console.print(
-            f"[red]{escape(text)}[/red]" if outcome.kind == "failed" else escape(text)
-        )
-        self._progress.advance(self._task)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pipeline import layout
+from pipeline.atomic import WriteError
 from pipeline.config import Params, ParamsError
 from pipeline.readers import READERS
 from pipeline.readers.base import ReaderError
@@ -17,7 +18,7 @@ class StageError(Exception):
 
 
 #: Errors whose text is the whole message; anything else is a bug and keeps its traceback.
-USER_ERRORS = (ParamsError, ReaderError, ArtifactError, StageError)
+USER_ERRORS = (ParamsError, ReaderError, ArtifactError, StageError, WriteError, PermissionError)
 
 
 def expand(path: str) -> Path:

@@ -1,33 +1,24 @@
 """`extract-frames`: a raw scene -> frames, mesh, voxels, correspondences and labelled frames."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline import layout
 from pipeline.config import Matching, Params
+from pipeline.digest import hash_files
 from pipeline.geometry.correspondence import VoxelMatcher
 from pipeline.geometry.mesh import Mesh, write_ply
 from pipeline.geometry.voxels import Voxels, voxelize
 from pipeline.readers import READERS
 from pipeline.readers.base import Scene
-from pipeline.readers.imaging import resize_color
+from pipeline.readers.imaging import decode_depth, resize_color
 from pipeline.readers.labels import map_labels
-from pipeline.schemas import open_artifact, write_table
+from pipeline.schemas import table_writer, write_table
 from pipeline.stages.common import StageError, expand
-from pipeline.stages.frame_rows import (
-    Row,
-    arrays,
-    counted,
-    decode_depth,
-    describe_counts,
-    frame_row,
-    labelled_row,
-)
+from pipeline.stages.frame_rows import FrameLog, Row, arrays, frame_row, labelled_row
 from pipeline.stages.scene_jobs import add_arguments as add_arguments
 from pipeline.stages.scene_jobs import open_raw_scene, provenance, runner
 
@@ -52,64 +43,73 @@ def extract_scene(params: Params, scene: str, out_dir: Path, with_labels: bool =
         ReaderError: the raw scene is missing or damaged.
     """
     raw = open_raw_scene(params.dataset, scene)
-    dataset, matching = params.dataset, params.geometry.matching
-    stored = {"frame_stride": dataset.frame_stride, "image_size": dataset.image_size}
-
-    def write(kind: str, rows: Iterator[Row], settings: dict, reader: str = dataset.reader) -> Path:
-        path = layout.artifact(out_dir, scene, kind)
-        write_table(path, kind, rows, provenance(scene, reader, settings))
-        return path
-
-    counts: Counter[str] = Counter()
-    frames = write("frames", _frame_rows(raw, dataset.image_size, counts), stored)
+    dataset, labelled = params.dataset, params.labelled
+    size = dataset.image_size
+    file = {kind: layout.artifact(out_dir, scene, kind) for kind in layout.ARTIFACT_KINDS}
 
     mesh, mesh_settings = _scene_mesh(params, raw)
-    write_ply(layout.mesh(out_dir, scene), mesh)
+    mesh_file = layout.mesh(out_dir, scene)
+    write_ply(mesh_file, mesh)
     try:
         voxels = voxelize(mesh.vertices, mesh.rgb, params.geometry.voxel_size_m)
     except ValueError as error:
         raise StageError(f"{scene}: {error}") from error
-    settings = {
+    grid = {
         **mesh_settings,
         "voxel_size_m": voxels.voxel_size_m,
         "grid_origin": voxels.grid_origin.tolist(),
     }
-    write("voxels", iter([_voxel_columns(voxels)]), settings)
+    origin = provenance(scene, dataset.reader, hash_files(mesh_file), grid)
+    write_table(file["voxels"], "voxels", [_voxel_columns(voxels)], lambda: origin)
 
-    matches: Counter[str] = Counter()
-    write(
-        "correspondences",
-        _correspondence_rows(frames, _matcher(voxels, matching), matches),
-        {**settings, **stored, **_matching_settings(matching)},
-    )
-    labelled: Counter[str] = Counter()
-    write(
-        "labelled_frames",
-        _labelled_rows(params, scene, labelled) if with_labels else iter(()),
-        {
-            **params.labelled.model_dump(include={"frame_stride", "label_map"}),
-            "image_size": dataset.image_size,
-        },
-        params.labelled.reader,
-    )
+    log, n_matches = FrameLog(), 0
+    stored = {"frame_stride": dataset.frame_stride, "image_size": size}
+    matcher, matching = _matcher(voxels, params.geometry.matching)
+
+    def frames_origin() -> dict[str, str]:
+        return provenance(scene, dataset.reader, log.inputs_sha256, stored)
+
+    def matches_origin() -> dict[str, str]:
+        sha256 = hash_files(file["frames"], file["voxels"])
+        return provenance(scene, dataset.reader, sha256, {**grid, **stored, **matching})
+
+    # The frames are closed first: the matches' origin is their file.
+    with (
+        table_writer(file["correspondences"], "correspondences", matches_origin) as write_matches,
+        table_writer(file["frames"], "frames", frames_origin) as write_frame,
+    ):
+        for frame in log.watch(raw.frames(color_size=size)):
+            row = frame_row(frame, size)
+            write_frame(row)
+            if frame.status == "ok" and len((matches := _match(row, size, matcher))["pixel"]):
+                write_matches(matches)
+                n_matches += len(matches["pixel"])
+        _check_some_usable(scene, log)
+
+    labelled_log = FrameLog(hashed=("T_world_camera", "K", "label"))
+    label_settings = labelled.model_dump(include={"frame_stride", "label_map"})
+
+    def labelled_origin() -> dict[str, str]:
+        used = {**label_settings, "image_size": size}
+        return provenance(scene, labelled.reader, labelled_log.inputs_sha256, used)
+
+    labelled_rows = _labelled_rows(params, scene, labelled_log) if with_labels else iter(())
+    write_table(file["labelled_frames"], "labelled_frames", labelled_rows, labelled_origin)
     return (
-        f"{scene}: {describe_counts(counts)}; {len(voxels.coords)} voxels, "
-        f"{matches['rows']} matches; labelled: {describe_counts(labelled)}"
+        f"{scene}: {log}; {len(voxels.coords)} voxels, {n_matches} matches; "
+        f"labelled: {labelled_log}"
     )
 
 
 run = runner(extract_scene)
 
 
-def _frame_rows(raw: Scene, size: tuple[int, int], counts: Counter[str]) -> Iterator[Row]:
-    """Rows of all frames; StageError at the end if none can be used."""
-    reasons: dict[str, str] = {}
-    for frame in counted(raw, counts, reasons):
-        yield frame_row(frame, size)
-    if not counts["ok"]:
-        examples = "".join(f"\n  {status}: {reason}" for status, reason in reasons.items())
+def _check_some_usable(scene: str, log: FrameLog) -> None:
+    """StageError if none of the frames can be used."""
+    if not log.counts["ok"]:
+        examples = "".join(f"\n  {status}: {reason}" for status, reason in log.reasons.items())
         raise StageError(
-            f"{raw.scene_id}: nothing is left of {describe_counts(counts)}. First of each kind:"
+            f"{scene}: nothing is left of {log}. First of each kind:"
             f"{examples or ' none'}\nRepair the files, or leave the scene out of dataset.scenes."
         )
 
@@ -135,7 +135,8 @@ def _scene_mesh(params: Params, raw: Scene) -> tuple[Mesh, dict[str, object]]:
 def _fuse(params: Params, raw: Scene) -> Mesh:
     from pipeline.geometry.fusion import FusionError, fuse_mesh
 
-    usable = (arrays(frame) for frame in raw.frames() if frame.status == "ok")
+    log, names = FrameLog(), ("depth", "color", "K", "T_world_camera")
+    usable = (arrays(frame, *names) for frame in log.watch(raw.frames()) if frame.status == "ok")
     frames = (
         (depth, resize_color(color, depth.shape[:2]), K, T_world_camera)
         for depth, color, K, T_world_camera in usable
@@ -143,6 +144,7 @@ def _fuse(params: Params, raw: Scene) -> Mesh:
     try:
         return fuse_mesh(frames, **params.geometry.fusion.model_dump())
     except FusionError as error:
+        _check_some_usable(raw.scene_id, log)
         raise StageError(f"{raw.scene_id}: {error}") from error
 
 
@@ -156,43 +158,34 @@ def _voxel_columns(voxels: Voxels) -> Row:
     }
 
 
-def _matcher(voxels: Voxels, matching: Matching) -> VoxelMatcher:
+def _matcher(voxels: Voxels, matching: Matching) -> tuple[VoxelMatcher, dict[str, object]]:
+    """The matcher, and what it depends on beside the voxels: the tolerances of the mode in use.
+
+    That of pixel pairs, which is used when they are drawn, is among them.
+    """
     is_strict = matching.mode == "strict"
+    used = {"radius_m"} if is_strict else {"pri3d_voxel_z_m", "pri3d_pixel_z_m"}
     tolerance_m = matching.radius_m if is_strict else matching.pri3d_voxel_z_m
-    return VoxelMatcher(voxels, matching.mode, tolerance_m)
+    settings = {"matching_mode": matching.mode, **matching.model_dump(include=used)}
+    return VoxelMatcher(voxels, matching.mode, tolerance_m), settings
 
 
-def _matching_settings(matching: Matching) -> dict[str, object]:
-    """The tolerances of the mode in use. That of pixel pairs is used when they are drawn."""
-    used = {"strict": {"radius_m"}, "pri3d": {"pri3d_voxel_z_m", "pri3d_pixel_z_m"}}
-    return {"matching_mode": matching.mode, **matching.model_dump(include=used[matching.mode])}
+def _match(row: Row, size: tuple[int, int], matcher: VoxelMatcher) -> Row:
+    """Row group of the matches of a row of the frames table."""
+    pixel, voxel_index, distance_mm = matcher.match(
+        decode_depth(row["depth"][0], size),
+        row["K"][0].reshape(3, 3),
+        row["T_world_camera"][0].reshape(4, 4),
+    )
+    return {
+        "frame_id": np.full(len(pixel), row["frame_id"][0], dtype=np.int32),
+        "pixel": pixel,
+        "voxel_index": voxel_index,
+        "distance_mm": distance_mm,
+    }
 
 
-def _correspondence_rows(frames: Path, matcher: VoxelMatcher, n: Counter[str]) -> Iterator[Row]:
-    """Matches of each stored frame that has any; `n["rows"]` counts them."""
-    parquet = open_artifact(frames, "frames")
-    columns = ["frame_id", "status", "T_world_camera", "K", "width", "height", "depth"]
-    for group in range(parquet.num_row_groups):
-        table: pa.Table = parquet.read_row_group(group, columns=columns)
-        (row,) = table.to_pylist()
-        if row["status"] != "ok":
-            continue
-        pixel, voxel_index, distance_mm = matcher.match(
-            decode_depth(row["depth"], (row["height"], row["width"])),
-            np.array(row["K"]).reshape(3, 3),
-            np.array(row["T_world_camera"]).reshape(4, 4),
-        )
-        if len(pixel):
-            n["rows"] += len(pixel)
-            yield {
-                "frame_id": np.full(len(pixel), row["frame_id"], dtype=np.int32),
-                "pixel": pixel,
-                "voxel_index": voxel_index,
-                "distance_mm": distance_mm,
-            }
-
-
-def _labelled_rows(params: Params, scene: str, counts: Counter[str]) -> Iterator[Row]:
+def _labelled_rows(params: Params, scene: str, log: FrameLog) -> Iterator[Row]:
     """Rows of the scene's labelled frames; none for a scene without any."""
     labelled = params.labelled
     reader, raw_dir = READERS[labelled.reader], expand(labelled.raw_dir)
@@ -200,5 +193,6 @@ def _labelled_rows(params: Params, scene: str, counts: Counter[str]) -> Iterator
         raise StageError(f"labelled.raw_dir: {raw_dir} does not exist. expected:\n{reader.layout}")
     if not any(path.is_dir() for path in reader.scene_files(raw_dir, scene)):
         return
-    for frame in counted(open_raw_scene(labelled, scene), counts, {}):
-        yield labelled_row(frame, params.dataset.image_size, labelled.label_map)
+    size = params.dataset.image_size
+    for frame in log.watch(open_raw_scene(labelled, scene).frames(color_size=size)):
+        yield labelled_row(frame, size, labelled.label_map)

@@ -1,14 +1,19 @@
 """`find-overlaps`: depth at raw resolution -> surface overlaps of all frame pairs."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import layout
-from pipeline.config import Params
+from pipeline.config import Matching, Params
+from pipeline.geometry.camera import resize_depth, resize_intrinsics
+from pipeline.geometry.correspondence import match_pixels
 from pipeline.geometry.overlap import compute_overlaps, depth_to_cloud, downsample_cloud
+from pipeline.readers.imaging import decode_depth, encode_depth
 from pipeline.schemas import write_table
-from pipeline.stages.frame_rows import arrays
+from pipeline.stages.frame_rows import FrameLog, Row, arrays
 from pipeline.stages.scene_jobs import add_arguments as add_arguments
 from pipeline.stages.scene_jobs import open_raw_scene, provenance, runner
 
@@ -17,7 +22,7 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
     """Make the overlaps of all pairs of usable frames; only down-sampled clouds stay in memory.
 
     Args:
-        params: Uses dataset and geometry.overlaps.
+        params: Uses dataset and geometry.overlaps, with pixel pairs also geometry.matching.
         scene: Scene name.
         out_dir: Artifacts folder of all scenes.
 
@@ -29,19 +34,20 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
 
     Source: pri3d_family.md A.4.
     """
-    settings = params.geometry.overlaps
-    frame_ids, clouds = [], []
-    for frame in open_raw_scene(params.dataset, scene).frames():
+    dataset, settings = params.dataset, params.geometry.overlaps
+    log, frame_ids, clouds, views = FrameLog(), [], [], []
+    for frame in log.watch(open_raw_scene(dataset, scene).frames(color_size=None)):
         if frame.status == "ok":
-            depth, _, K, T_world_camera = arrays(frame)
-            points = depth_to_cloud(depth, K, T_world_camera)
+            depth, K, T_world_camera = arrays(frame, "depth", "K", "T_world_camera")
             frame_ids.append(frame.frame_id)
+            points = depth_to_cloud(depth, K, T_world_camera)
             clouds.append(downsample_cloud(points, settings.cell_m))
+            if settings.pixel_pairs_from is not None:
+                views.append(_TrainingView.of(depth, K, T_world_camera, dataset.image_size))
 
     directed = compute_overlaps(clouds, settings.radius_m)
-    order = np.argsort(frame_ids)
-    a, b = (order[index] for index in np.triu_indices(len(order), k=1))
     ids = np.array(frame_ids, dtype=np.int32)
+    a, b = np.triu_indices(len(ids), k=1)
     overlap = np.maximum(directed[a, b], directed[b, a])
     columns = {
         "frame_a": ids[a],
@@ -50,12 +56,17 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
         "overlap_ba": directed[b, a],
         "overlap": overlap,
     }
-    reader, stride = params.dataset.reader, params.dataset.frame_stride
+    used = {"frame_stride": dataset.frame_stride, **settings.model_dump()}
+    row_groups = iter([columns])
+    if settings.pixel_pairs_from is not None:
+        matching = params.geometry.matching
+        used |= {"image_size": dataset.image_size, "matching": matching.model_dump()}
+        row_groups = _with_pixel_pairs(columns, views, settings.pixel_pairs_from, matching)
     write_table(
         layout.artifact(out_dir, scene, "overlaps"),
         "overlaps",
-        [columns],
-        provenance(scene, reader, {"frame_stride": stride, **settings.model_dump()}),
+        row_groups,
+        lambda: provenance(scene, dataset.reader, log.inputs_sha256, used),
     )
     threshold = params.pretraining.min_overlap
     return (
@@ -64,4 +75,46 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
     )
 
 
-run = runner(find_scene_overlaps)
+# It reads raw frames and writes one file, so it may run beside extract_frames.
+run = runner(find_scene_overlaps, alone=False)
+
+
+@dataclass(frozen=True)
+class _TrainingView:
+    """A frame as the frames table stores it, packed."""
+
+    depth: bytes
+    size: tuple[int, int]
+    K: np.ndarray
+    T_world_camera: np.ndarray
+
+    @classmethod
+    def of(
+        cls, depth: np.ndarray, K: np.ndarray, T_world_camera: np.ndarray, size: tuple[int, int]
+    ) -> "_TrainingView":
+        resized = encode_depth(resize_depth(depth, size))
+        return cls(resized, size, resize_intrinsics(K, depth.shape, size), T_world_camera)
+
+    def unpack(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return decode_depth(self.depth, self.size), self.K, self.T_world_camera
+
+
+def _with_pixel_pairs(
+    columns: Row, views: list[_TrainingView], min_overlap: float, matching: Matching
+) -> Iterator[Row]:
+    """The overlaps, with matched pixels where they are enough; one row group per frame_a."""
+    end = 0
+    for a, view_a in enumerate(views[:-1]):
+        start, end = end, end + len(views) - a - 1
+        group: Row = {name: values[start:end] for name, values in columns.items()}
+        kept = group["overlap"] >= np.float32(min_overlap)
+        pixels: list[tuple[np.ndarray | None, np.ndarray | None]] = [
+            match_pixels(
+                *view_a.unpack(), *view_b.unpack(), matching.mode, matching.pixel_tolerance_m
+            )
+            if is_kept
+            else (None, None)
+            for view_b, is_kept in zip(views[a + 1 :], kept, strict=True)
+        ]
+        group["pixel_a"], group["pixel_b"] = zip(*pixels, strict=True)
+        yield group

@@ -1,40 +1,29 @@
 """Frames as rows of the `frames` and `labelled_frames` tables."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 from pipeline.geometry.camera import resize_depth, resize_intrinsics, valid_depth
-from pipeline.readers.base import Frame, Scene
-from pipeline.readers.imaging import encode_jpeg, encode_png, resize_color
+from pipeline.readers.base import Frame
+from pipeline.readers.imaging import encode_depth, encode_jpeg, encode_png, resize_color
 from pipeline.readers.labels import LabelMap, map_labels
 
 #: Columns of one row, or of one row group.
 Row = dict[str, Any]
 
-JPEG_QUALITY = 95
+JPEG_QUALITY = 90
 
 
-def encode_depth(depth: Float32[np.ndarray, "h w"]) -> bytes:
-    """Depth as little-endian uint16 millimetres, row major; 0 where invalid or over 65.5 m."""
-    millimetres = np.rint(np.where(valid_depth(depth), depth, 0) * 1000)
-    return np.where(millimetres > 65535, 0, millimetres).astype("<u2").tobytes()
-
-
-def decode_depth(data: bytes, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
-    """Depth float32 (height, width) in metres, 0 invalid; inverse of `encode_depth`."""
-    return (np.frombuffer(data, "<u2").astype(np.float32) / np.float32(1000)).reshape(size)
-
-
-def arrays(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """depth, color, K and T_world_camera of a usable frame."""
-    found = (frame.depth, frame.color, frame.K, frame.T_world_camera)
+def arrays(frame: Frame, *names: str) -> tuple[np.ndarray, ...]:
+    """Arrays of a usable frame, by the names of its attributes."""
+    found = tuple(getattr(frame, name) for name in names)
     if any(array is None for array in found):
         raise ValueError(f"frame {frame.frame_id} has status {frame.status} but lacks an array")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def frame_row(frame: Frame, size: tuple[int, int]) -> Row:
@@ -62,7 +51,7 @@ def frame_row(frame: Frame, size: tuple[int, int]) -> Row:
     }
     if frame.status != "ok":
         return row
-    depth, color, K, T_world_camera = arrays(frame)
+    depth, color, K, T_world_camera = arrays(frame, "depth", "color", "K", "T_world_camera")
     return row | {
         "T_world_camera": [T_world_camera.reshape(-1)],
         "K": [resize_intrinsics(K, depth.shape, size).reshape(-1)],
@@ -80,16 +69,50 @@ def labelled_row(frame: Frame, size: tuple[int, int], label_map: LabelMap) -> Ro
     return {**frame_row(frame, size), "label": [label]}
 
 
-def counted(scene: Scene, counts: Counter[str], reasons: dict[str, str]) -> Iterator[Frame]:
-    """A scene's frames; counts each status and keeps its first reason, as they go by."""
-    for frame in scene.frames():
-        counts[frame.status] += 1
-        reasons.setdefault(frame.status, frame.reason)
-        yield frame
+class FrameLog:
+    """What became of the frames that went by.
 
+    Args:
+        hashed: attributes of the frames that are part of the hash beside their raw pictures.
 
-def describe_counts(counts: Counter[str]) -> str:
-    """`24 frames: 22 ok, 1 no_depth, 1 no_pose`."""
-    parts = sorted(counts.items(), key=lambda item: (item[0] != "ok", -item[1], item[0]))
-    shown = ", ".join(f"{count} {status}" for status, count in parts)
-    return f"{counts.total()} frames" + (f": {shown}" if shown else "")
+    Attributes:
+        counts: frames by status.
+        reasons: status -> the first reason; of `ok`, the first warning.
+        n_warnings: frames that are used with a warning.
+    """
+
+    def __init__(self, hashed: tuple[str, ...] = ("T_world_camera", "K")) -> None:
+        self._hashed = hashed
+        self.counts: Counter[str] = Counter()
+        self.reasons: dict[str, str] = {}
+        self.n_warnings = 0
+        self._sha256 = hashlib.sha256()
+
+    def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The frames, noted as they go by."""
+        for frame in frames:
+            self.counts[frame.status] += 1
+            if frame.reason:
+                self.reasons.setdefault(frame.status, frame.reason)
+                self.n_warnings += frame.status == "ok"
+            self._sha256.update(f"{frame.frame_id} {frame.status} {frame.source_sha256}\n".encode())
+            for name in self._hashed:
+                array = getattr(frame, name)
+                self._sha256.update(b"" if array is None else array.tobytes())
+            yield frame
+
+    @property
+    def inputs_sha256(self) -> str:
+        """sha256 over ids, statuses, raw pictures and `hashed` of the frames so far."""
+        return self._sha256.hexdigest()
+
+    def __str__(self) -> str:
+        """`24 frames: 22 ok (1 with a warning: ...), 1 no_depth, 1 no_pose`."""
+        parts = []
+        for status, count in sorted(
+            self.counts.items(), key=lambda item: (item[0] != "ok", -item[1], item[0])
+        ):
+            parts.append(f"{count} {status}")
+            if status == "ok" and self.n_warnings:
+                parts[-1] += f" ({self.n_warnings} with a warning, first: {self.reasons['ok']})"
+        return f"{self.counts.total()} frames" + (f": {', '.join(parts)}" if parts else "")

@@ -1,6 +1,7 @@
-"""`inspect`: summaries and pictures of a scene's artifacts."""
+"""`inspect`: summaries, pictures and a rerun recording of a scene's artifacts."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -8,8 +9,13 @@ from rich.console import Console
 from pipeline import layout
 from pipeline.config import Pretraining, load_params
 from pipeline.reporting.inspection import SceneInspector
+from pipeline.reporting.scene_contents import SceneContents
 from pipeline.reporting.scene_summary import print_summary
+from pipeline.schemas import ArtifactError
 from pipeline.stages.common import StageError
+
+#: The extra `rerun` of pyproject.toml.
+RERUN = "rerun-sdk==0.41.0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--artifacts", type=Path, metavar="DIR", help="artifacts (default: params.yaml's dataset)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs")
-    parser.add_argument("--pair", type=int, nargs=2, metavar=("A", "B"), help="draw these frames")
-    parser.add_argument("--frame", type=int, metavar="F", help="draw the segments over this frame")
-    parser.add_argument("--segments", type=float, metavar="K", help="draw the segments of this k")
+    parser.add_argument(
+        "--pair", type=int, nargs=2, metavar=("A", "B"), help="draw the matches of two frames"
+    )
+    parser.add_argument(
+        "--frame", type=int, metavar="F", help="draw a frame: colour, depth, matches, segments"
+    )
+    parser.add_argument(
+        "--segments", type=float, metavar="K", help="draw the segments of this k, of --frame too"
+    )
+    parser.add_argument("--overlap", action="store_true", help="draw the overlap of all pairs")
     parser.add_argument("--voxels", action="store_true", help="draw the voxels")
+    parser.add_argument(
+        "--rerun",
+        type=Path,
+        metavar="FILE.rrd",
+        help=f"write a recording for rerun's viewer, with the matches of --pair and the segments "
+        f"of --segments or all (needs {RERUN})",
+    )
 
 
 def find_scene(scene: str, artifacts: Path | None) -> tuple[Path, str]:
@@ -31,63 +51,122 @@ def find_scene(scene: str, artifacts: Path | None) -> tuple[Path, str]:
     Raises:
         StageError: there is no such scene; the text lists those that exist.
     """
-    if artifacts is None and (folder := Path(scene)).is_dir():
-        return folder.resolve().parent, folder.resolve().name
-    folder = artifacts or layout.artifacts_dir(load_params().dataset.name)
-    if not layout.scene_dir(folder, scene).is_dir():
-        known = sorted(path.name for path in folder.glob("*") if path.is_dir())
-        raise StageError(
-            f"{folder}: no artifacts of scene {scene!r}; "
-            f"it has {', '.join(known) or 'none: `snakemake --cores 2 all_artifacts` makes them'}"
+    folder = Path(scene).resolve()
+    if artifacts is None and folder.is_dir():
+        artifacts, scene = folder.parent, folder.name
+        missing = f"{folder}: holds no artifacts of a scene"
+    else:
+        artifacts = artifacts or layout.artifacts_dir(load_params().dataset.name)
+        folder, missing = artifacts, f"{artifacts}: no artifacts of scene {scene!r}"
+    if not _is_scene(artifacts, scene):
+        known = ", ".join(
+            sorted(path.name for path in folder.glob("*") if _is_scene(folder, path.name))
         )
-    return folder, scene
+        raise StageError(
+            f"{missing}; it has {known or 'none: `snakemake --cores 2 all_artifacts` makes them'}"
+        )
+    return artifacts, scene
 
 
-def _check_frames(inspector: SceneInspector, frame_ids: list[int]) -> None:
+def _is_scene(artifacts: Path, scene: str) -> bool:
+    return any(layout.artifact(artifacts, scene, kind).is_file() for kind in layout.ARTIFACT_KINDS)
+
+
+def _check_frames(contents: SceneContents, frame_ids: list[int]) -> None:
     for frame_id in frame_ids:
-        if frame_id not in inspector.frame_ids:
+        if frame_id not in contents.frame_ids:
+            usable = list(map(str, contents.frame_ids))
+            if len(usable) > 20:
+                usable[10:-5] = ["..."]
             raise StageError(
-                f"{inspector.scene}: frame {frame_id} is not usable; "
-                f"usable are {', '.join(map(str, inspector.frame_ids))}"
+                f"{contents.scene}: frame {frame_id} is not usable; usable are {', '.join(usable)}"
             )
 
 
 def draw(inspector: SceneInspector, args: argparse.Namespace) -> list[Path]:
-    """Draw what the options name; without options everything.
+    """Draw what the options name.
 
     Raises:
-        StageError: an option names a frame that is not usable.
+        ArtifactError: a table that is needed is missing or damaged.
     """
-    everything = not (
-        args.pair or args.frame is not None or args.segments is not None or args.voxels
-    )
-    pair = tuple(args.pair) if args.pair else inspector.default_pair()
-    frame = args.frame if args.frame is not None else (pair or inspector.frame_ids)[0]
-    _check_frames(inspector, [*(pair or ()), frame])
     drawn = []
-    if (everything or args.pair) and pair is not None:
-        drawn.append(inspector.draw_pair(*pair))
-    if everything or args.frame is not None or args.segments is not None:
-        drawn.append(inspector.draw_segments(frame, args.segments))
-    if everything or args.voxels:
-        drawn.append(inspector.draw_voxels())
-    if everything:
+    if args.pair:
+        drawn.append(inspector.draw_pair(*args.pair))
+    if args.frame is not None:
+        drawn.append(inspector.draw_frame(args.frame, args.segments))
+    if args.segments is not None:
+        drawn.append(inspector.draw_segments(args.segments))
+    if args.overlap:
         drawn.append(inspector.draw_overlaps())
+    if args.voxels:
+        drawn.append(inspector.draw_voxels())
     return drawn
 
 
+def draw_everything(inspector: SceneInspector) -> list[Path]:
+    """Draw one picture of each kind; say which ones cannot be drawn."""
+    contents = inspector.contents
+
+    def draw_pair() -> Path:
+        pair = contents.default_pair()
+        if pair is None:
+            raise ArtifactError(f"{contents.scene}: it has no pair of usable frames")
+        return inspector.draw_pair(*pair)
+
+    pictures: list[Callable[[], Path]] = [
+        draw_pair,
+        lambda: inspector.draw_frame(contents.frame_ids[0], None),
+        lambda: inspector.draw_segments(next(iter(contents.k_values), 0.0)),
+        inspector.draw_overlaps,
+        inspector.draw_voxels,
+    ]
+    drawn = []
+    for picture in pictures:
+        try:
+            drawn.append(picture())
+        except ArtifactError as error:
+            print(f"not drawn: {error}")
+    return drawn
+
+
+def record(contents: SceneContents, args: argparse.Namespace) -> None:
+    """Write the rerun recording.
+
+    Raises:
+        StageError: rerun is not installed.
+        ArtifactError: a table that is needed is missing or damaged.
+    """
+    try:
+        from pipeline.reporting.rerun_recording import record_scene
+    except ImportError as error:
+        raise StageError(
+            f"--rerun needs a package that is not installed ({error}): pip install '{RERUN}'"
+        ) from error
+    pair = tuple(args.pair) if args.pair else contents.default_pair()
+    k_values = contents.k_values if args.segments is None else [contents.known_k(args.segments)]
+    record_scene(args.rerun, contents, pair, k_values)
+
+
 def run(args: argparse.Namespace) -> None:
-    """Print the summary and write the PNGs."""
+    """Print the summary, write the PNGs and the recording.
+
+    Raises:
+        StageError: there is no such scene or frame, or no usable frame, or rerun is missing.
+        ArtifactError: a table is missing or damaged.
+    """
     artifacts, scene = find_scene(args.scene, args.artifacts)
     console = Console()
     min_overlap = Pretraining.model_fields["min_overlap"].default
     console.print(f"[bold]{scene}[/bold] in {artifacts}\n", highlight=False)
     print_summary(console, artifacts, scene, min_overlap)
-    inspector = SceneInspector(
-        artifacts, scene, args.out or layout.inspection_dir(scene), min_overlap
-    )
-    if not inspector.frame_ids:
+    contents = SceneContents(artifacts, scene)
+    if not contents.frame_ids:
         raise StageError(f"{scene}: not one usable frame; see the statuses above")
-    console.print()
-    for path in draw(inspector, args):
+    _check_frames(contents, [*(args.pair or ()), *([] if args.frame is None else [args.frame])])
+    inspector = SceneInspector(contents, args.out or layout.inspection_dir(scene), min_overlap)
+    drawn = draw(inspector, args)
+    if args.rerun is not None:
+        record(contents, args)
+        drawn.append(args.rerun)
+    for path in drawn or draw_everything(inspector):
         print(f"wrote {path}")

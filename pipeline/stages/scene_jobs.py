@@ -5,14 +5,17 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import layout
+from pipeline.atomic import exclusive
 from pipeline.config import Dataset, Labelled, Params, load_params
 from pipeline.readers import READERS
-from pipeline.readers.base import Frame, Scene
+from pipeline.readers.base import ColorSize, Frame, Scene
+from pipeline.readers.checks import check_scene_name
 from pipeline.stages.common import expand
 
 
@@ -24,12 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def runner(work: Callable[[Params, str, Path], str]) -> Callable[[argparse.Namespace], None]:
-    """Command that does `work(params, scene, artifacts folder)` and prints the line it returns."""
+def runner(
+    work: Callable[[Params, str, Path], str], alone: bool = True
+) -> Callable[[argparse.Namespace], None]:
+    """Command that does `work(params, scene, artifacts folder)` and prints the line it returns.
+
+    Args:
+        work: Makes some of the artifacts of one scene.
+        alone: Whether no other run may be at work on the scene's artifacts meanwhile.
+    """
 
     def run(args: argparse.Namespace) -> None:
-        params = load_params()
-        print(work(params, args.scene, args.out or layout.artifacts_dir(params.dataset.name)))
+        params, scene = load_params(), check_scene_name(args.scene)
+        out_dir = args.out or layout.artifacts_dir(params.dataset.name)
+        with exclusive(layout.scene_dir(out_dir, scene)) if alone else nullcontext():
+            print(work(params, scene, out_dir))
 
     return run
 
@@ -43,8 +55,8 @@ def open_raw_scene(section: Dataset | Labelled, scene: str) -> Scene:
     raw_dir = expand(section.raw_dir)
     opened = READERS[section.reader].open_scene(raw_dir, scene, section.frame_stride)
 
-    def load_frame(frame_id: int) -> Frame:
-        frame = opened.load_frame(frame_id)
+    def load_frame(frame_id: int, color_size: ColorSize = "full") -> Frame:
+        frame = opened.load_frame(frame_id, color_size)
         return replace(frame, reason=frame.reason.replace(f"{raw_dir}/", ""))
 
     return replace(opened, load_frame=load_frame)
@@ -58,17 +70,22 @@ def package_version() -> str:
         return "not installed"
 
 
-def provenance(scene: str, reader: str, settings: Mapping[str, Any]) -> dict[str, str]:
+def provenance(
+    scene: str, reader: str, inputs_sha256: str, settings: Mapping[str, Any]
+) -> dict[str, str]:
     """Metadata of an artifact.
 
     Args:
         scene: Scene name.
         reader: Name of the reader of the raw data.
+        inputs_sha256: Hash of what the artifact was made from: `FrameLog.inputs_sha256` of raw
+            frames, `digest.hash_files` of other artifacts.
         settings: Exactly the params that decide the artifact's content. A param that does not
             must not stand here: it would change the file and so everything that depends on it.
 
     Returns:
-        scene, reader, package_version, params_hash (of the settings) and each setting as text.
+        scene, reader, inputs_sha256, package_version, params_hash (of the settings) and each
+        setting as text.
     """
     texts = {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
@@ -79,6 +96,7 @@ def provenance(scene: str, reader: str, settings: Mapping[str, Any]) -> dict[str
         **texts,
         "scene": scene,
         "reader": reader,
+        "inputs_sha256": inputs_sha256,
         "package_version": package_version(),
         "params_hash": hashlib.sha256(content.encode()).hexdigest()[:12],
     }

@@ -1,12 +1,11 @@
 """`write-manifest`: content manifest of one artifact kind, for DVC to depend on."""
 
 import argparse
-import hashlib
-from pathlib import Path
 
 from pipeline import layout
 from pipeline.atomic import write_json
 from pipeline.config import Params, load_params
+from pipeline.digest import hash_file
 from pipeline.stages.common import StageError, resolve_split, scene_names
 
 #: What has a manifest: the artifacts, and the scene lists that training depends on.
@@ -45,12 +44,7 @@ def write_manifest(params: Params, kind: str) -> str:
             f"{len(missing)} of {len(paths)} scenes have no {kind}, first: {missing[0]}; "
             "`snakemake --cores 2 all_artifacts` makes them"
         )
-    content = {path.as_posix(): _sha256(path) for path in paths}
+    content = {path.as_posix(): hash_file(path) for path in paths}
     target = layout.manifest(dataset, kind)
     write_json(target, content)
     return f"{target}: {len(content)} files"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -99,11 +99,11 @@ def test_an_epoch_is_every_pair_once_in_groups_of_a_scene(artifacts):
 def test_pairs_without_matches_are_redrawn(artifacts, monkeypatch):
     batches = pair_batches(artifacts, small_params())
     match = batches._match
-    monkeypatch.setattr(batches, "_match", lambda s, p: match(s, p) if p == 2 else None)
+    monkeypatch.setattr(batches, "_match", lambda s, p, rng: match(s, p, rng) if p == 2 else None)
     batch = batches[0]
     assert batch.n_redrawn > 0
     assert all(frame_ids(name) == [3, 5] for name in batch.names)
-    monkeypatch.setattr(batches, "_match", lambda s, p: None)
+    monkeypatch.setattr(batches, "_match", lambda *_: None)
     with pytest.raises(ArtifactError, match="pairs in a row have no match"):
         batches[0]
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from pipeline.geometry.camera import (
     transform,
     valid_depth,
 )
-from pipeline.geometry.correspondence import VoxelMatcher, match_pixels, match_pixels_to_voxels
+from pipeline.geometry.correspondence import (
+    Mode,
+    VoxelMatcher,
+    match_pixels,
+    match_pixels_to_voxels,
+    sample_pixel_matches,
+)
 from pipeline.geometry.voxels import Voxels, voxelize
 from tests.room import SIZE, K, look, render
 
@@ -214,6 +221,38 @@ class TestVoxelsPri3d:
         voxels = voxelize(vertices, np.zeros((1, 3), np.uint8), 0.1)
         pixel, _, _ = match_pixels_to_voxels(flat(0.05), SMALL_K, np.eye(4), voxels, "pri3d", 0.2)
         assert len(pixel) == 0
+
+
+@pytest.mark.parametrize("mode", ["strict", "pri3d"])
+def test_sampled_matches_are_a_uniform_sample(mode: Mode) -> None:
+    pair = (view(POSE_A), K, POSE_A, view(POSE_B, 1), K, POSE_B, mode, 0.02)
+    partner = dict(zip(*(pixels.tolist() for pixels in match_pixels(*pair)), strict=True))
+    n = len(partner) // 8
+    rng = np.random.default_rng(3)
+    counts: Counter[int] = Counter()
+    for _ in range(400):
+        pixel_a, pixel_b = sample_pixel_matches(*pair, n, rng)
+        assert [partner[a] for a in pixel_a.tolist()] == pixel_b.tolist()
+        assert len(np.unique(pixel_a)) == len(pixel_a) == n
+        counts.update(pixel_a.tolist())
+    assert len(counts) == len(partner)
+    # Each match is in one sample of eight: 400 / 8 times, with a binomial's spread.
+    times = np.array(list(counts.values()))
+    assert abs(times.mean() - 50) < 1
+    assert 5 < times.std() < 8
+
+
+def test_samples_of_few_matches_repeat_them_and_of_none_are_empty() -> None:
+    rng = np.random.default_rng(0)
+    depth = np.zeros((12, 16), np.float32)
+    depth[3, 4] = depth[5, 6] = 2
+    pair = (depth, SMALL_K, np.eye(4), depth, SMALL_K, np.eye(4), "strict", 0.02)
+    pixel_a, pixel_b = sample_pixel_matches(*pair, 50, rng)
+    np.testing.assert_array_equal(pixel_a, pixel_b)
+    assert len(pixel_a) == 50
+    assert set(pixel_a.tolist()) == {3 * 16 + 4, 5 * 16 + 6}
+    away = (depth, SMALL_K, np.eye(4), depth, SMALL_K, shifted(9), "strict", 0.02)
+    assert len(sample_pixel_matches(*away, 50, rng)[0]) == 0
 
 
 def test_tolerance_must_fit_uint8_millimetres() -> None:

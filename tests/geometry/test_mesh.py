@@ -102,6 +102,11 @@ def test_foreign_layouts(tmp_path, order):
         (foreign(corners=(3, 0, 1, 3)), "beyond the 3"),
         (foreign().replace(b"vertex 3", b"vertex 999999999999"), "truncated"),
         (foreign().replace(b"float64 x", b"float64 y"), "bad properties"),
+        (foreign().replace(b"list uint8 uint32 vertex_index", b"int vertex_index"), "no list"),
+        (
+            foreign().replace(b"3\nproperty float64 x", b"0\nproperty list uchar double x"),
+            "no property x",
+        ),
     ],
 )
 def test_refused(tmp_path, data, message):

@@ -42,6 +42,16 @@ def test_equals_the_definition_in_dense_clouds() -> None:
     assert np.array_equal(compute_overlaps(clouds, RADIUS), by_definition(clouds, RADIUS))
 
 
+def test_equals_the_definition_with_more_frames_than_bits_of_a_word() -> None:
+    """Clouds with a shared surface, so that cells hold many frames and boxes often decide."""
+    rng = np.random.default_rng(5)
+    clouds = []
+    for _ in range(70):
+        points = np.column_stack([rng.random((60, 2)) * 0.8, rng.normal(0, 0.01, 60)])
+        clouds.append(downsample_cloud(points + rng.random(3) * 0.2 - 0.1, CELL))
+    np.testing.assert_array_equal(compute_overlaps(clouds, RADIUS), by_definition(clouds, RADIUS))
+
+
 def test_half_of_a_plane() -> None:
     """Points 5 cm apart; b is a's right half and as much again beyond, so half is shared."""
     x, y = np.meshgrid(np.arange(20) * 0.05, np.arange(10) * 0.05)

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.geometry.projection import majority_per_voxel, project_sets
+from pipeline.geometry.projection import majority_per_voxel, pixels_of_sets, project_sets
 
 
 def test_majority_equals_counting() -> None:
@@ -37,3 +37,16 @@ def test_a_frame_without_matches_has_no_sets() -> None:
     empty = np.empty(0, np.int32)
     set_id, n_pixels = project_sets(empty, empty, np.array([1], np.int32), 1)
     assert len(set_id) == len(n_pixels) == 0
+
+
+def test_pixels_of_sets_are_those_that_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    pixel = np.sort(rng.choice(500, 200, replace=False)).astype(np.int32)
+    element = rng.integers(0, 30, 200).astype(np.int32)
+    element_set = rng.integers(-1, 6, 30).astype(np.int32)
+    set_id, n_pixels = project_sets(pixel, element, element_set, 3)
+    found = pixels_of_sets(pixel, element, element_set, set_id)
+    for one, n, pixels in zip(set_id, n_pixels, found, strict=True):
+        np.testing.assert_array_equal(pixels, pixel[element_set[element] == one])
+        assert len(pixels) == n >= 3
+    assert len(set_id) == 6

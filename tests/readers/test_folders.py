@@ -143,7 +143,15 @@ def test_two_files_of_one_frame(raw):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 0 0", "a b c d e f g h i", "0 0 0 0 0 0 0 0 0", "nan " * 9]
+    "text",
+    [
+        "",
+        "1 0 0",
+        "a b c d e f g h i",
+        "0 0 0 0 0 0 0 0 0",
+        "0.9 0 0.5 0 1.2 0.5 0 0 1",
+        "nan " * 9,
+    ],
 )
 def test_bad_calibration(raw, text):
     folder, reader = raw

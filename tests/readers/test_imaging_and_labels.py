@@ -78,3 +78,29 @@ def test_listed_ids():
     label = np.array([[0, 1], [3, 4], [65535, 300]], np.uint16)
     assert map_labels(label, [300, 1, 3]).tolist() == [[255, 1], [2, 255], [255, 0]]
     assert class_names([300, 1, 3]) == ("label 300", "label 1", "label 3")
+
+
+def test_depth_encoding() -> None:
+    depth = np.array([[0, np.nan, np.inf, -1], [0.0004, 1.2345, 65.535, 65.536]], np.float32)
+    decoded = imaging.decode_depth(imaging.encode_depth(depth), (2, 4))
+    np.testing.assert_array_equal(decoded, np.float32([[0, 0, 0, 0], [0, 1.234, 65.535, 0]]))
+
+
+def test_depth_of_another_size_is_refused() -> None:
+    with pytest.raises(imaging.ImageError, match="12 bytes, not those of 4x2"):
+        imaging.decode_depth(bytes(12), (2, 4))
+
+
+def test_a_large_jpeg_may_be_decoded_smaller() -> None:
+    v, u = np.mgrid[:480, :640] / 40
+    wave = np.stack([np.sin(u), np.cos(v), np.sin(u + v)], axis=-1)
+    jpeg = imaging.encode_jpeg((127 + 100 * wave).astype(np.uint8), 95)
+    for at_least, size in [
+        ((120, 160), (240, 320)),
+        ((60, 80), (120, 160)),
+        ((121, 160), (480, 640)),
+    ]:
+        reduced = imaging.decode_color(jpeg, at_least)
+        assert reduced.shape[:2] == size
+        averaged = imaging.resize_color(imaging.decode_color(jpeg), size)
+        assert np.abs(reduced.astype(int) - averaged).mean() < 2

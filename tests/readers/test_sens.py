@@ -1,5 +1,6 @@
 """`.sens`: all compressions and versions, truncation at any place, damage of any kind."""
 
+import os
 import struct
 import tracemalloc
 import zlib
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.readers import READERS
 from pipeline.readers.base import SKIP_STATUSES, Frame, ReaderError, Scene
-from pipeline.readers.sens import open_sens
+from pipeline.readers.sens import MAX_FRAMES, open_sens
 from tests.readers import reader_files as files
 
 READER = READERS["scannet"]
@@ -55,7 +56,7 @@ def test_header_fields(tmp_path):
     assert (sens.version, sens.sensor_name, sens.n_declared) == (4, "Test ü", 4)
     assert (sens.color_size, sens.depth_size) == (files.COLOR_SIZE, files.DEPTH_SIZE)
     assert (sens.color_compression, sens.depth_compression) == ("jpeg", "zlib")
-    np.testing.assert_allclose(sens.read_frame(1).depth[1, 0], files.depth(1)[1, 0] / 5000)
+    np.testing.assert_allclose(sens.read_frame(1, "full").depth[1, 0], files.depth(1)[1, 0] / 5000)
 
 
 def test_stride_and_place_beside_scans(tmp_path):
@@ -145,6 +146,16 @@ def test_implausible_frame_count(tmp_path, n_declared):
     assert statuses(frames) == ["ok", "ok", "truncated"]
     assert str(n_declared) in frames[2].reason
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_file_of_zeros_behind_a_damaged_frame_count(tmp_path):
+    """A hole of a gigabyte reads as ten million frames without payload."""
+    path = files.write_scan(tmp_path, "s", files.sens_bytes(2, n_declared=1 << 40, version=3))
+    os.truncate(path, 1 << 30)
+    tracemalloc.start()
+    assert len(open_sens(path).offset) == MAX_FRAMES
+    assert tracemalloc.get_traced_memory()[1] < 150_000_000
     tracemalloc.stop()
 
 

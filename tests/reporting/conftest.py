@@ -1,6 +1,7 @@
 """Artifacts of an analytic room as the stages write them, and metrics of made-up runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from pipeline import layout
 from pipeline.schemas import read_table, write_table
+from tests.raw_room import artifacts_dir, raw_dir  # noqa: F401
 from tests.room import write_room
 
 SCENE = "scene0000_00"
@@ -26,7 +28,7 @@ def write_segments(artifacts: Path, scene: str) -> None:
         }
         for k, width in ((0.01, 4), (0.05, 12))
     ]
-    write_table(layout.artifact(artifacts, scene, "segments"), "segments", groups, {})
+    write_table(layout.artifact(artifacts, scene, "segments"), "segments", groups, dict)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,23 @@ def repository_with_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_segments(artifacts, SCENE)
     file = layout.artifact(artifacts, SCENE, "correspondences")
     metadata = {"matching_mode": "strict", "radius_m": "0.05"}
-    write_table(file, "correspondences", [read_table(file, "correspondences")], metadata)
+    write_table(file, "correspondences", [read_table(file, "correspondences")], lambda: metadata)
+    return root
+
+
+@pytest.fixture(scope="session")
+def repository_of_raw_room(
+    artifacts_dir: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Working directory with data/artifacts/rooms/scene0000_00, all tables as stages write them.
+
+    Frame 8 has no pose, 9 no depth, 10 no colour, 11 a damaged picture.
+    """
+    root = tmp_path_factory.mktemp("repository_of_raw_room")
+    shutil.copytree(
+        layout.scene_dir(artifacts_dir, "room"), root / layout.artifacts_dir("rooms") / SCENE
+    )
     return root
 
 

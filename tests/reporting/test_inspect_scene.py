@@ -1,5 +1,6 @@
 """`inspect` on the artifacts of an analytic room."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import pytest
 
 from pipeline import layout
 from pipeline.__main__ import main
+from pipeline.schemas import SCHEMAS, write_table
 from tests.reporting.conftest import SCENE
 
 pytestmark = pytest.mark.usefixtures("_workplace")
@@ -21,32 +23,47 @@ def inspect(*arguments: str) -> int:
     return main(["inspect", *arguments])
 
 
+def assert_drawn(folder: Path, names: set[str]) -> None:
+    """Exactly these pictures lie in the folder, and none is blank."""
+    assert {path.name for path in folder.iterdir()} == names
+    for name in names:
+        picture = cv2.imread(str(folder / name))
+        assert picture.shape[1] > 500
+        assert picture.std() > 10, f"{name} is nearly blank"
+
+
 def test_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = layout.scene_dir(layout.artifacts_dir("rooms"), SCENE)
     assert inspect(str(folder), "--out", str(tmp_path)) == 0
     printed = capsys.readouterr().out
     for fact in (
         "4 of 5 frames are usable",
-        "frame 6 skipped, no_pose: pose is -inf",
+        "1 are skipped: no_pose x 1",
+        "frame 6, no_pose: pose is -inf",
         "5 of 6 frame pairs (83 %) overlap by at least 0.3",
         "k 0.05, voxel:",
         "sets: not made",
     ):
         assert fact in printed
-    drawn = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert drawn == ["overlaps.png", "pair_0_3.png", "segments_frame0.png", "voxels.png"]
-    for name in drawn:
-        picture = cv2.imread(str(tmp_path / name))
-        assert picture.shape[1] > 500
-        assert picture.std() > 10, f"{name} is nearly blank"
+    pictures = ("frame_0", "overlaps", "pair_0_3", "segments_k0.01", "voxels")
+    assert_drawn(tmp_path, {f"{name}.png" for name in pictures})
 
 
-def test_chosen_pictures(tmp_path: Path) -> None:
-    options = ["--artifacts", str(layout.artifacts_dir("rooms")), "--out", str(tmp_path)]
-    assert inspect(SCENE, *options, "--pair", "5", "3") == 0
-    assert inspect(SCENE, *options, "--frame", "8", "--segments", "0.05") == 0
-    names = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert names == ["pair_5_3.png", "segments_k0.05_frame8.png"]
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("--pair 5 3", {"pair_5_3"}),
+        ("--frame 8", {"frame_8"}),
+        ("--segments 0.05", {"segments_k0.05"}),
+        ("--frame 0 --segments 0.05", {"frame_0", "segments_k0.05"}),
+        ("--overlap", {"overlaps"}),
+        ("--voxels", {"voxels"}),
+    ],
+)
+def test_each_option_draws_its_picture(options: str, names: set[str], tmp_path: Path) -> None:
+    where = ["--artifacts", str(layout.artifacts_dir("rooms")), "--out", str(tmp_path)]
+    assert inspect(SCENE, *where, *options.split()) == 0
+    assert_drawn(tmp_path, {f"{name}.png" for name in names})
 
 
 @pytest.mark.parametrize(
@@ -63,3 +80,36 @@ def test_errors_say_what_there_is(
     options = ["--artifacts", str(layout.artifacts_dir("rooms")), "--out", str(tmp_path)]
     assert inspect(*arguments, *options) == 1
     assert problem in capsys.readouterr().err
+
+
+def test_folder_of_scenes_instead_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(str(layout.artifacts_dir("rooms"))) == 1
+    assert "holds no artifacts of a scene; it has scene0000_00" in capsys.readouterr().err
+
+
+def copy_with(scene: Path, kinds: tuple[str, ...]) -> str:
+    """A scene's folder with only some of the tables."""
+    scene.mkdir()
+    for kind in kinds:
+        shutil.copy(layout.artifact(layout.artifacts_dir("rooms"), SCENE, kind), scene)
+    return str(scene)
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene, out = copy_with(tmp_path / "scene", ("frames", "overlaps")), tmp_path / "out"
+    assert inspect(scene, "--out", str(out)) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("not drawn: ") == 4
+    assert "segments.parquet: missing" in printed
+    assert_drawn(out, {"overlaps.png"})
+    assert inspect(scene, "--out", str(out), "--voxels") == 1
+    assert "missing; `snakemake" in capsys.readouterr().err
+
+
+def test_scene_without_voxels_or_segments(tmp_path: Path) -> None:
+    scene, out = copy_with(tmp_path / "scene", ("frames", "overlaps")), tmp_path / "out"
+    for kind in ("voxels", "correspondences", "segments", "sets"):
+        assert not SCHEMAS[kind].field(0).nullable
+        write_table(Path(scene) / f"{kind}.parquet", kind, [], dict)
+    assert inspect(scene, "--out", str(out)) == 0
+    assert_drawn(out, {"overlaps.png"})

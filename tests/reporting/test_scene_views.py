@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from pipeline.reporting.inspection import return_share
 from pipeline.reporting.scene_views import (
     View,
     choose_pair,
     close_gaps,
     distinct_colours,
-    frames_per_voxel,
     orthographic,
+    overlay_distances,
     overlay_segments,
+    return_share,
     section_views,
     spread_points,
     up_axis,
@@ -53,11 +53,17 @@ def test_overlay() -> None:
     assert (result[0, 0] != result[1, 1]).any()
 
 
-def test_frames_per_voxel_counts_distinct_frames() -> None:
-    rng = np.random.default_rng(1)
-    frame, voxel = (rng.integers(0, n, 300).astype(np.int32) for n in (5, 20))
-    expected = [len({f for f, v in zip(frame, voxel, strict=True) if v == i}) for i in range(22)]
-    assert frames_per_voxel(frame, voxel, 22).tolist() == expected
+def test_distances_over_an_image() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    is_invalid = np.array([[False, False, True], [False, False, False]])
+    # Pixel 4 has two rows, as `pri3d` gives them: the nearer voxel decides.
+    pixel, distance = np.array([0, 4, 4], np.int32), np.array([0.9, 0.1, 0.9])
+    result = overlay_distances(image, is_invalid, pixel, distance)
+    assert result[0, 2].tolist() == [0, 0, 255]
+    assert np.ptp(result[0, 1]) == np.ptp(result[1, 0]) == 0
+    yellow, violet = result[0, 0].astype(int), result[1, 1].astype(int)
+    assert yellow[1] > yellow[2]
+    assert violet[2] > violet[1]
 
 
 def test_up_axis() -> None:

@@ -1,3 +1,4 @@
+import shutil
 import weakref
 from collections import Counter
 from dataclasses import replace
@@ -10,12 +11,12 @@ import pytest
 from pipeline import layout
 from pipeline.geometry.camera import resize_depth, resize_intrinsics
 from pipeline.geometry.mesh import Mesh, read_ply
-from pipeline.readers.base import Frame, Scene
-from pipeline.schemas import open_artifact, read_table
+from pipeline.readers.base import ColorSize, Frame, Scene
+from pipeline.readers.imaging import encode_png
+from pipeline.schemas import open_artifact, read_table, stored_metadata
 from pipeline.stages import extract_frames
 from pipeline.stages.common import StageError
 from pipeline.stages.extract_frames import extract_scene
-from pipeline.stages.frame_rows import decode_depth, encode_depth
 from tests.raw_room import POSES, SPOILED, TRAINING_SIZE, depth_mm, raw_params, write_raw_room
 from tests.room import SIZE, K, render, wall_color, wall_label
 
@@ -40,6 +41,11 @@ def test_every_frame_has_a_row_of_its_own(artifacts_dir: Path) -> None:
             assert row["depth_valid_fraction"] == 0
 
 
+def stored_mm(row: dict) -> np.ndarray:
+    """Depth of a row of the frames table, as schemas.py explains it."""
+    return np.cumsum(np.frombuffer(row["depth"], "<u2"), dtype=np.uint16)
+
+
 def test_a_usable_frame_is_stored_at_the_training_size(artifacts_dir: Path) -> None:
     row = table(artifacts_dir, "frames").slice(3, 1).to_pylist()[0]
     raw_depth = depth_mm(POSES[3])
@@ -47,19 +53,13 @@ def test_a_usable_frame_is_stored_at_the_training_size(artifacts_dir: Path) -> N
     np.testing.assert_allclose(
         np.reshape(row["K"], (3, 3)), resize_intrinsics(K, SIZE, TRAINING_SIZE)
     )
-    depth = np.frombuffer(row["depth"], "<u2").reshape(TRAINING_SIZE)
+    depth = stored_mm(row).reshape(TRAINING_SIZE)
     np.testing.assert_array_equal(depth, resize_depth(raw_depth, TRAINING_SIZE))
     assert row["depth_valid_fraction"] == pytest.approx(np.mean(raw_depth > 0))
     color = cv2.imdecode(np.frombuffer(row["color"], np.uint8), cv2.IMREAD_COLOR_RGB)
     averaged = wall_color(render(POSES[3])[1]).reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
     assert color.shape == averaged.shape
     assert np.abs(color - averaged).mean() < 12  # JPEG blurs colours
-
-
-def test_depth_encoding() -> None:
-    depth = np.array([[0, np.nan, np.inf, -1], [0.0004, 1.2345, 65.535, 65.536]], np.float32)
-    decoded = decode_depth(encode_depth(depth), (2, 4))
-    np.testing.assert_array_equal(decoded, np.float32([[0, 0, 0, 0], [0, 1.234, 65.535, 0]]))
 
 
 def test_a_scene_without_a_mesh_gets_one(artifacts_dir: Path) -> None:
@@ -83,7 +83,7 @@ def test_correspondences(raw_dir: Path, tmp_path: Path, mode: str) -> None:
         matches = parquet.read_row_group(group)
         assert set(matches["frame_id"].to_pylist()) == {frame_id}
         pixel, voxel_index = matches["pixel"].to_numpy(), matches["voxel_index"].to_numpy()
-        z = np.frombuffer(frames[frame_id]["depth"], "<u2")[pixel] / 1000
+        z = stored_mm(frames[frame_id])[pixel] / 1000
         assert (z > 0).all()
         if mode == "strict":
             assert len(np.unique(pixel)) == len(pixel) > 0.5 * 24 * 32
@@ -97,10 +97,10 @@ def test_correspondences(raw_dir: Path, tmp_path: Path, mode: str) -> None:
         else:
             assert len(np.unique(voxel_index)) == len(voxel_index) > 100
             assert matches["distance_mm"].to_numpy().max() <= 200
-    used = {b"strict": b"radius_m", b"pri3d": b"pri3d_voxel_z_m"}
-    metadata = parquet.schema_arrow.metadata
-    assert metadata[b"matching_mode"] == mode.encode()
-    assert [key in metadata for key in used.values()] == [key == mode.encode() for key in used]
+    used = {"strict": "radius_m", "pri3d": "pri3d_voxel_z_m"}
+    metadata = stored_metadata(parquet)
+    assert metadata["matching_mode"] == mode
+    assert [key in metadata for key in used.values()] == [key == mode for key in used]
 
 
 def test_the_datasets_mesh_is_used_and_its_labels_become_classes(
@@ -169,9 +169,9 @@ def test_frames_stream_through(
     opened = extract_frames.open_raw_scene(params.dataset, "room")
     alive, most = [], 0
 
-    def load(frame_id: int) -> Frame:
+    def load(frame_id: int, color_size: ColorSize = "full") -> Frame:
         nonlocal most
-        frame = replace(opened.load_frame(frame_id % len(POSES)), frame_id=frame_id)
+        frame = replace(opened.load_frame(frame_id % len(POSES), color_size), frame_id=frame_id)
         alive.append(weakref.ref(frame))
         most = max(most, sum(reference() is not None for reference in alive))
         return frame
@@ -191,5 +191,32 @@ def test_metadata_hold_what_decides_the_content_and_nothing_else(
     for kind in ("frames", "voxels", "labelled_frames", "correspondences"):
         new, old = (layout.artifact(f, "room", kind) for f in (tmp_path, artifacts_dir))
         assert (new.read_bytes() == old.read_bytes()) == (kind != "correspondences")
-        metadata = open_artifact(new, kind).schema_arrow.metadata
-        assert {b"scene", b"reader", b"package_version", b"params_hash"} <= set(metadata)
+        metadata = stored_metadata(open_artifact(new, kind))
+        assert {"scene", "reader", "package_version", "params_hash"} <= set(metadata)
+        assert len(bytes.fromhex(metadata["inputs_sha256"])) == 32
+
+
+def test_the_inputs_hash_follows_the_raw_bytes(raw_dir: Path, tmp_path: Path) -> None:
+    """A picture replaced by another shows in the tables made from it, not in the others."""
+
+    def hashes(raw: Path, out: Path) -> dict[str, str]:
+        extract_scene(raw_params(raw), "room", out)
+        return {
+            kind: stored_metadata(open_artifact(layout.artifact(out, "room", kind), kind))[
+                "inputs_sha256"
+            ]
+            for kind in ("frames", "voxels", "labelled_frames", "correspondences")
+        }
+
+    copy = tmp_path / "raw"
+    shutil.copytree(raw_dir, copy)
+    old = hashes(raw_dir, tmp_path / "old")
+    assert hashes(copy, tmp_path / "same") == old
+    label = sorted((copy / "room" / "label").iterdir())[0]
+    label.write_bytes(encode_png(np.ones(SIZE, np.uint8)))
+    new = hashes(copy, tmp_path / "new")
+    assert {kind for kind in new if new[kind] != old[kind]} == {"labelled_frames"}
+    color = sorted((copy / "room" / "color").iterdir())[0]
+    color.write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
+    newest = hashes(copy, tmp_path / "newest")
+    assert {kind for kind in new if newest[kind] != new[kind]} == set(new)

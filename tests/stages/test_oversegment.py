@@ -92,3 +92,31 @@ def test_a_mesh_of_other_voxels_is_an_error(raw_dir: Path, copy: Path) -> None:
     layout.mesh(copy, "room").unlink()
     with pytest.raises(StageError, match="make it again with extract-frames"):
         oversegment_scene(raw_params(raw_dir), "room", copy)
+
+
+def test_ray_cast_sets_keep_their_pixels(raw_dir: Path, copy: Path) -> None:
+    """In a closed room every ray meets the mesh, and where depth and mesh agree so do the sets."""
+    params = raw_params(raw_dir)
+    sets = params.geometry.sets.model_copy(update={"projection": "ray_casting"})
+    geometry = params.geometry.model_copy(update={"sets": sets})
+    by_voxel = rows(copy, "sets")
+    assert by_voxel["pixels"].isna().all()
+    oversegment_scene(params.model_copy(update={"geometry": geometry}), "room", copy)
+    cast, matches = rows(copy, "sets"), rows(copy, "correspondences")
+    segments = rows(copy, "segments")
+    segments = segments[(segments["element"] == "voxel") & (segments["k"] == np.float32(0.5))]
+    per_voxel = segments["segment_id"].to_numpy()
+    same = total = 0
+    for frame_id, of_frame in cast[cast["set_source"] == "0.5"].groupby("frame_id"):
+        shown = np.full(24 * 32, -1)
+        for row in of_frame.itertuples():
+            assert len(row.pixels) == row.n_pixels
+            assert (np.diff(row.pixels) > 0).all()
+            assert (shown[row.pixels] == -1).all()  # a pixel shows one set
+            shown[row.pixels] = row.set_id
+        of_matches = matches[matches["frame_id"] == frame_id]
+        pixel, voxel = of_matches["pixel"].to_numpy(), of_matches["voxel_index"].to_numpy()
+        same += np.count_nonzero(shown[pixel] == per_voxel[voxel])
+        total += len(pixel)
+    assert total > 1000
+    assert same > 0.9 * total

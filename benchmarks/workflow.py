@@ -1,0 +1,233 @@
+"""`python -m benchmarks.workflow`: what Snakemake itself costs for all of ScanNet.
+
+In a clone with ScanNet's 1,513 scenes as empty files, `all_artifacts` is planned, then run with a
+stand-in for `python` that puts tiny artifacts where the stages would, and asked for once more.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.geometry.rows import Row, print_line, print_table, record
+from pipeline import layout
+from pipeline.config import load_params
+from pipeline.readers import READERS
+from pipeline.scenes.writers import room_files, write_splits
+from pipeline.schemas import write_table
+from tests.workflow.conftest import REPOSITORY, Workspace
+
+#: ScanNet v2: scans of all places, and how many of them its training list names.
+N_SCENES, N_TRAIN = 1513, 1201
+#: Files larger than this are not hashed by Snakemake (--max-checksum-file-size): as real scans.
+SCAN_BYTES = 2_000_000
+#: What each stage writes for a scene; `snakemake` complains if one is missing.
+OUTPUTS = {
+    "extract-frames": ("frames", "voxels", "correspondences", "labelled_frames", "mesh"),
+    "oversegment": ("segments", "sets"),
+    "find-overlaps": ("overlaps",),
+}
+#: Rules that run once, or once for an artifact kind, however many scenes there are.
+OF_ALL_SCENES = {"all_artifacts", "write_manifest", "write_split"}
+PLAN = ("snakemake", "-n", "all_artifacts")
+RUN = ("snakemake", "--cores", "2", "all_artifacts")
+#: How a Slurm job starts Snakemake again (snakemake/spawn_jobs.py), for one rule and scene.
+JOB = (
+    *("snakemake", "--cores", "1", "--force", "--nolock", "--ignore-incomplete"),
+    *("--max-inventory-time", "0", "--mode", "subprocess", "--allowed-rules", "extract_frames"),
+    *("--target-jobs", "extract_frames:scene={scene}"),
+)
+#: Seconds between two looks at the memory.
+INTERVAL_S = 0.05
+
+
+def scene_names(n_scenes: int) -> list[str]:
+    """Names in ScanNet's form: two or three scans of a place."""
+    scans = ((place, scan) for place in range(n_scenes) for scan in range(2 + (place % 50 < 7)))
+    return [f"scene{place:04d}_{scan:02d}" for (place, scan), _ in zip(scans, range(n_scenes))]
+
+
+class Clone(Workspace):
+    """A clone with the raw tree of `presets/paper_000.yaml` and the stand-in for `python`.
+
+    Attributes:
+        scenes: names of its scenes.
+        artifacts: their folder.
+    """
+
+    def __init__(self, root: Path, n_scenes: int) -> None:
+        super().__init__(root)
+        shutil.copy(REPOSITORY / "presets/paper_000.yaml", root / "params.yaml")
+        params = load_params(root / "params.yaml")
+        self.artifacts = root / layout.artifacts_dir(params.dataset.name)
+        self.scenes = scene_names(n_scenes)
+        n_train = n_scenes * N_TRAIN // N_SCENES
+        write_splits(root / params.dataset.raw_dir, self.scenes[:n_train], self.scenes[n_train:])
+        labelled = READERS[params.labelled.reader]
+        for scene in self.scenes:
+            for file in room_files(root / params.dataset.raw_dir, scene):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("wb") as empty:
+                    empty.truncate(SCAN_BYTES)
+            for path in labelled.scene_files(root / params.labelled.raw_dir, scene):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch() if path.suffix else path.mkdir()
+        self._stand_in()
+
+    def _stand_in(self) -> None:
+        """Replace the `python` that is first on the PATH; manifests are written by the real one."""
+        template = self.root / "template"
+        for kind in layout.ARTIFACT_KINDS:
+            write_table(layout.artifact(template, "", kind), kind, [], dict)
+        layout.mesh(template, "").touch()
+        cases = ""
+        for command, stems in OUTPUTS.items():
+            files = [next(template.glob(f"{stem}.*")) for stem in stems]
+            copy = shlex.join(["cp", *map(str, files)])
+            cases += f'{command}) exec {copy} "{self.artifacts}/$4" ;;\n'
+        (self.root / "bin/python").write_text(
+            f'#!/bin/sh\ncase "$3" in\n{cases}*) exec "{sys.executable}" "$@" ;;\nesac\n'
+        )
+
+    def measure(self, command: tuple[str, ...]) -> "Measured":
+        """Run a command in the clone to its end.
+
+        Raises:
+            RuntimeError: it failed; the end of its output is in the text.
+        """
+        log = self.root / "output.txt"
+        start = time.perf_counter()
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=self.environment, stdout=output, stderr=output
+            )
+        peak = 0
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            peak = max(peak, _tree_bytes(process.pid))
+            time.sleep(INTERVAL_S)
+        wall_s = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        text, usage = log.read_text(errors="replace"), ended[2]
+        if process.returncode:
+            raise RuntimeError(f"{shlex.join(command)} failed: {text[-3000:]}")
+        return Measured(wall_s, usage.ru_utime + usage.ru_stime, peak, text)
+
+
+def _tree_bytes(pid: int) -> int:
+    """Resident memory of a process and all below it; pages that they share count for each."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass  # one ended meanwhile
+    return total
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command cost, with all processes that it started.
+
+    Attributes:
+        wall_s: seconds from its start to its end.
+        cpu_s: CPU seconds.
+        peak_bytes: largest resident memory of all at one moment.
+        output: what it printed.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    output: str
+
+    @property
+    def note(self) -> str:
+        """CPU time beside the wall time: tells whether the machine was busy."""
+        return f"{self.cpu_s:.1f} s of CPU time; 1-minute load at the end {os.getloadavg()[0]:.1f}"
+
+
+def planned_jobs(output: str) -> dict[str, int]:
+    """Rule -> number of jobs, from the table that Snakemake prints."""
+    table = output.partition("Job stats:")[2].partition("\n\n")[0]
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    jobs.pop("total", None)
+    return jobs
+
+
+def _count_files(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def workflow_rows(clone: Clone) -> Iterator[Row]:
+    """Plan, run and ask again; yields each figure as soon as it is there."""
+    n = len(clone.scenes)
+    of = f"{n:,} scenes"
+
+    def cost(what: str, measured: Measured, at_most_s: float | None) -> Iterator[Row]:
+        yield Row(f"{what}: time", "s", measured.wall_s, None, None, at_most_s, "", measured.note)
+        memory = measured.peak_bytes / 2**30
+        note = "of all its processes at one moment"
+        yield Row(f"{what}: memory", "GiB", memory, None, None, at_most_s and 1.5, "", note)
+
+    plan = clone.measure(PLAN)
+    jobs = planned_jobs(plan.output)
+    note = ", ".join(f"{count} {rule}" for rule, count in sorted(jobs.items()))
+    yield from cost(f"{shlex.join(PLAN)}, {of}, nothing made", plan, 20)
+    yield Row("jobs", "", sum(jobs.values()), None, None, None, "", note)
+    per_scene = sum(count for rule, count in jobs.items() if rule not in OF_ALL_SCENES) / n
+    note = f"without {', '.join(sorted(OF_ALL_SCENES))}"
+    yield Row("jobs a scene", "", per_scene, None, None, 3, "", note)
+
+    run = clone.measure(RUN)
+    yield from cost(f"{shlex.join(RUN)}, stages that take no time", run, None)
+    milliseconds = 1000 * run.wall_s / sum(jobs.values())
+    yield Row("Snakemake's share of a job", "ms", milliseconds, None, None, None, "", run.note)
+    files = _count_files(clone.artifacts) / n
+    yield Row("artifact files a scene", "", files, None, None, 8, "", str(clone.artifacts.name))
+    logs = _count_files(clone.root / "logs") / n
+    yield Row("log files a scene", "", logs, None, None, None, "", "logs/")
+    records = _count_files(clone.root / ".snakemake/metadata") / n
+    yield Row("Snakemake's records a scene", "", records, None, None, None, "", "one an output")
+
+    again = clone.measure(RUN)
+    if "Nothing to be done" not in again.output:
+        raise RuntimeError(f"a finished run is run again: {again.output[-3000:]}")
+    yield from cost(f"{shlex.join(RUN)}, {of}, all made", again, 30)
+
+    job = clone.measure(tuple(word.format(scene=clone.scenes[0]) for word in JOB))
+    note = f"Slurm's plugin starts two such processes for every job; {job.note}"
+    yield Row("start of Snakemake in a Slurm job", "s", job.wall_s, None, None, None, "", note)
+
+
+def main() -> None:
+    """Measure, print and store the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.workflow")
+    parser.add_argument("--scenes", type=int, default=N_SCENES, metavar="N", help="scenes")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="e.g. docs/measurements.json")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="for files; default: temporary")
+    args = parser.parse_args()
+    if args.record and args.scenes != N_SCENES:
+        parser.error(f"only the figures of {N_SCENES} scenes are for --record")
+    with tempfile.TemporaryDirectory(prefix="workflow-", dir=args.folder) as folder:
+        rows = []
+        for row in workflow_rows(Clone(Path(folder), args.scenes)):
+            print_line(row)
+            rows.append(row)
+    print_table(rows)
+    if args.record:
+        record(args.record, rows, "workflow", "python -m benchmarks.workflow", ("snakemake", "dvc"))
+
+
+if __name__ == "__main__":
+    main()
