@@ -41,12 +41,8 @@ OUTPUTS = {
 OF_ALL_SCENES = {"all_artifacts", "write_manifest", "write_split"}
 PLAN = ("snakemake", "-n", "all_artifacts")
 RUN = ("snakemake", "--cores", "2", "all_artifacts")
-#: How a Slurm job starts Snakemake again (snakemake/spawn_jobs.py), for one rule and scene.
-JOB = (
-    *("snakemake", "--cores", "1", "--force", "--nolock", "--ignore-incomplete"),
-    *("--max-inventory-time", "0", "--mode", "subprocess", "--allowed-rules", "extract_frames"),
-    *("--target-jobs", "extract_frames:scene={scene}"),
-)
+#: The wanted: seconds of a plan, seconds of a run that has nothing to do, memory of both.
+PLAN_S, AGAIN_S, MEMORY_GIB = 20.0, 30.0, 1.5
 #: Seconds between two looks at the memory.
 INTERVAL_S = 0.05
 
@@ -55,6 +51,13 @@ def scene_names(n_scenes: int) -> list[str]:
     """Names in ScanNet's form: two or three scans of a place."""
     scans = ((place, scan) for place in range(n_scenes) for scan in range(2 + (place % 50 < 7)))
     return [f"scene{place:04d}_{scan:02d}" for (place, scan), _ in zip(scans, range(n_scenes))]
+
+
+def job_command(scene: str) -> tuple[str, ...]:
+    """How a Slurm job of one rule and scene starts Snakemake again (snakemake/spawn_jobs.py)."""
+    options = "--cores 1 --force --nolock --ignore-incomplete --max-inventory-time 0"
+    rule = f"--mode subprocess --allowed-rules extract_frames --target-jobs extract_frames:scene={scene}"
+    return ("snakemake", *options.split(), *rule.split())
 
 
 class Clone(Workspace):
@@ -172,42 +175,40 @@ def _count_files(folder: Path) -> int:
 def workflow_rows(clone: Clone) -> Iterator[Row]:
     """Plan, run and ask again; yields each figure as soon as it is there."""
     n = len(clone.scenes)
-    of = f"{n:,} scenes"
 
-    def cost(what: str, measured: Measured, at_most_s: float | None) -> Iterator[Row]:
-        yield Row(f"{what}: time", "s", measured.wall_s, None, None, at_most_s, "", measured.note)
-        memory = measured.peak_bytes / 2**30
-        note = "of all its processes at one moment"
-        yield Row(f"{what}: memory", "GiB", memory, None, None, at_most_s and 1.5, "", note)
+    def row(what: str, unit: str, value: float, limit: float | None = None, note: str = "") -> Row:
+        return Row(what, unit, value, at_most=limit, compilation="", note=note)
+
+    def cost(what: str, measured: Measured, limit_s: float | None) -> Iterator[Row]:
+        yield row(f"{what}: time", "s", measured.wall_s, limit_s, measured.note)
+        limit = None if limit_s is None else MEMORY_GIB
+        yield row(f"{what}: memory", "GiB", measured.peak_bytes / 2**30, limit, "all its processes")
 
     plan = clone.measure(PLAN)
     jobs = planned_jobs(plan.output)
-    note = ", ".join(f"{count} {rule}" for rule, count in sorted(jobs.items()))
-    yield from cost(f"{shlex.join(PLAN)}, {of}, nothing made", plan, 20)
-    yield Row("jobs", "", sum(jobs.values()), None, None, None, "", note)
+    n_jobs = sum(jobs.values())
+    yield from cost(f"{shlex.join(PLAN)}, {n:,} scenes, nothing made", plan, PLAN_S)
+    counts = ", ".join(f"{count} {rule}" for rule, count in sorted(jobs.items()))
+    yield row("jobs", "", n_jobs, note=counts)
     per_scene = sum(count for rule, count in jobs.items() if rule not in OF_ALL_SCENES) / n
-    note = f"without {', '.join(sorted(OF_ALL_SCENES))}"
-    yield Row("jobs a scene", "", per_scene, None, None, 3, "", note)
+    yield row("jobs a scene", "", per_scene, 3, f"without {', '.join(sorted(OF_ALL_SCENES))}")
 
     run = clone.measure(RUN)
-    yield from cost(f"{shlex.join(RUN)}, stages that take no time", run, None)
-    milliseconds = 1000 * run.wall_s / sum(jobs.values())
-    yield Row("Snakemake's share of a job", "ms", milliseconds, None, None, None, "", run.note)
-    files = _count_files(clone.artifacts) / n
-    yield Row("artifact files a scene", "", files, None, None, 8, "", str(clone.artifacts.name))
-    logs = _count_files(clone.root / "logs") / n
-    yield Row("log files a scene", "", logs, None, None, None, "", "logs/")
+    yield from cost(f"{shlex.join(RUN)}, with stages that take no time", run, None)
+    yield row("the same for each job", "ms", 1000 * run.wall_s / n_jobs)
+    yield row("artifacts a scene", "files", _count_files(clone.artifacts) / n, 8)
+    yield row("logs a scene", "files", _count_files(clone.root / "logs") / n)
     records = _count_files(clone.root / ".snakemake/metadata") / n
-    yield Row("Snakemake's records a scene", "", records, None, None, None, "", "one an output")
+    yield row("Snakemake's records a scene", "files", records, note="one for an output")
 
     again = clone.measure(RUN)
     if "Nothing to be done" not in again.output:
         raise RuntimeError(f"a finished run is run again: {again.output[-3000:]}")
-    yield from cost(f"{shlex.join(RUN)}, {of}, all made", again, 30)
+    yield from cost(f"{shlex.join(RUN)}, {n:,} scenes, all made", again, AGAIN_S)
 
-    job = clone.measure(tuple(word.format(scene=clone.scenes[0]) for word in JOB))
-    note = f"Slurm's plugin starts two such processes for every job; {job.note}"
-    yield Row("start of Snakemake in a Slurm job", "s", job.wall_s, None, None, None, "", note)
+    job = clone.measure(job_command(clone.scenes[0]))
+    note = f"Slurm's plugin starts two of them for every job; {job.note}"
+    yield row("Snakemake's start within a Slurm job", "s", job.wall_s, note=note)
 
 
 def main() -> None:

@@ -18,15 +18,14 @@ SCHEMA_VERSION = 2
 _COMPRESSION_LEVEL = 3
 #: Columns of few values. Elsewhere a dictionary only adds to the size.
 _DICTIONARY_COLUMNS = {"status", "reason", "element", "set_source", "distance_mm", "n_vertices"}
-#: Kind -> ascending columns, stored as differences.
-_DELTA_COLUMNS = {
-    "voxels": ("voxel_index",),
-    "correspondences": ("pixel",),
-    "segments": ("vertex_index",),
-    "sets": ("pixels.list.element",),
-    "overlaps": ("pixel_a.list.element",),
+#: Kind -> column -> encoding: differences where it ascends, split bytes where neighbours are alike.
+_ENCODINGS = {
+    "voxels": {"voxel_index": "DELTA_BINARY_PACKED", "rgb.list.element": "BYTE_STREAM_SPLIT"},
+    "correspondences": {"pixel": "DELTA_BINARY_PACKED"},
+    "segments": {"vertex_index": "DELTA_BINARY_PACKED"},
+    "sets": {"pixels.list.element": "DELTA_BINARY_PACKED"},
+    "overlaps": {"pixel_a.list.element": "DELTA_BINARY_PACKED"},
 }
-
 
 #: What reading a damaged Parquet file may raise.
 PARQUET_ERRORS = (pa.ArrowException, ValueError, OSError)
@@ -172,7 +171,6 @@ def table_writer(
         pyarrow.ArrowInvalid: a column does not fit the schema.
     """
     schema = SCHEMAS[kind].with_metadata({"artifact": kind, "schema_version": str(SCHEMA_VERSION)})
-    delta = _DELTA_COLUMNS.get(kind, ())
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(
@@ -182,7 +180,7 @@ def table_writer(
             compression_level=_COMPRESSION_LEVEL,
             write_page_checksum=True,
             use_dictionary=list(_DICTIONARY_COLUMNS & set(schema.names)),
-            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+            column_encoding=_ENCODINGS.get(kind),
             write_statistics=schema.names[:1],
         ) as writer,
     ):
@@ -208,7 +206,7 @@ def write_table(
 
 
 def to_table(kind: str, columns: Mapping[str, object]) -> pa.Table:
-    """Arrow table of the schema of `kind` from numpy arrays or lists; null where one is left out.
+    """Arrow table of the schema of `kind` from arrays or lists; null where one is left out.
 
     Raises:
         KeyError: a column that must not be null is left out.
@@ -224,6 +222,8 @@ def to_table(kind: str, columns: Mapping[str, object]) -> pa.Table:
         if pa.types.is_fixed_size_list(field.type) and getattr(values, "ndim", 0) == 2:
             flat = pa.array(values.reshape(-1), type=field.type.value_type)  # type: ignore[attr-defined]
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
+        elif isinstance(values, pa.Array):
+            arrays.append(values)
         else:
             arrays.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(arrays, schema=SCHEMAS[kind])

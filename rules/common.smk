@@ -28,19 +28,28 @@ ARTIFACTS = layout.artifacts_dir(DATASET)
 MANIFESTS = [str(layout.manifest(DATASET, kind)) for kind in layout.ARTIFACT_KINDS]
 MANIFESTS.append(str(layout.split(DATASET)))
 SPLITS = [str(RAW / "splits" / f"scannetv2_{part}.txt") for part in ("train", "val")]
-# Snakemake starts anew for every Slurm job: what takes it long is looked up when a job asks for it.
-scenes = cache(lambda: scene_names(PARAMS))
-stages = cache(load_stages)
-
-# Under `dvc repro` this run makes only artifacts, and DVC has locked what reconcile() looks at.
-if workflow.is_main_process and "DVC_STAGE" not in os.environ:
-    reconcile(stages())
 
 
 wildcard_constraints:
     scene="[^/]+",
     kind="|".join(layout.ARTIFACT_KINDS),
     item="[^/]+",
+
+
+# Looked up when the first job asks, because Snakemake starts anew for every Slurm job.
+scenes = cache(lambda: scene_names(PARAMS))
+
+
+@cache
+def stages():
+    """DVC's stages; the first to ask, while planning, brings their stamps in line with DVC.
+
+    Nobody asks under `dvc repro`: its run makes only artifacts, and DVC has locked its files.
+    """
+    loaded = load_stages()
+    if workflow.is_main_process:
+        reconcile(loaded)
+    return loaded
 
 
 def artifact(kind, scene="{scene}"):

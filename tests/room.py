@@ -175,8 +175,11 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
             }
         ],
     }
+    grid = {"voxel_size_m": str(VOXEL_M), "grid_origin": "[0.0, 0.0, 0.0]"}
     for kind, groups in tables.items():
-        schemas.write_table(layout.artifact(artifacts_dir, scene, kind), kind, groups, dict)
+        metadata = grid if kind == "voxels" else {}
+        path = layout.artifact(artifacts_dir, scene, kind)
+        schemas.write_table(path, kind, groups, lambda metadata=metadata: metadata)
 
 
 def small_params(**changes: Any) -> Params:

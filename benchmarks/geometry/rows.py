@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +14,8 @@ from rich.table import Table
 
 from pipeline.atomic import write_json
 
-#: Section of the measurements file.
-SECTION = "geometry"
+#: Section of the measurements file, and what fills it.
+SECTION, COMMAND = "geometry", "python -m benchmarks.geometry --raw ../shared/sequences"
 _VERSIONS = ("numba", "numpy", "open3d-cpu", "opencv-python-headless", "pyarrow", "torch")
 
 
@@ -100,10 +101,11 @@ def print_line(row: Row) -> None:
 def print_table(rows: list[Row]) -> None:
     """Print all rows as a table with its notes below."""
     console = Console(width=None if Console().is_terminal else _FILE_WIDTH, highlight=False)
-    table = Table("", *_COLUMNS, title=machine())
+    filled = [any(cells) for cells in zip(*(row.cells for row in rows), strict=True)]
+    table = Table("", *compress(_COLUMNS, filled), title=machine())
     for number, row in enumerate(rows, 1):
         style = {True: "green", False: "red", None: None}[row.is_met]
-        table.add_row(str(number), *row.cells, style=style)
+        table.add_row(str(number), *compress(row.cells, filled), style=style)
     console.print(table)
     for number, row in enumerate(rows, 1):
         console.print(f"{number:2d}  {row.note}", markup=False)
@@ -120,17 +122,23 @@ def machine() -> str:
     return f"{next(names, platform.machine())}, {cores} cores, Python {platform.python_version()}"
 
 
-def record(path: Path, rows: list[Row]) -> None:
+def record(
+    path: Path,
+    rows: list[Row],
+    section: str = SECTION,
+    command: str = COMMAND,
+    packages: tuple[str, ...] = _VERSIONS,
+) -> None:
     """Store rows in the measurements file; what was not measured now stays, with its own date."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     today = datetime.date.today().isoformat()
-    stored = {row["what"]: row for row in content.get(SECTION, {}).get("rows", [])}
+    stored = {row["what"]: row for row in content.get(section, {}).get("rows", [])}
     stored |= {row.what: {"date": today, **_plain(row)} for row in rows}
-    content[SECTION] = {
-        "command": "python -m benchmarks.geometry --raw ../shared/sequences",
+    content[section] = {
+        "command": command,
         "machine": machine(),
         "date": today,
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "versions": {name: importlib.metadata.version(name) for name in packages},
         "rows": list(stored.values()),
     }
     write_json(path, content)

@@ -1,5 +1,6 @@
 """Reads a scene's artifacts frame by frame, on demand."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 from pipeline import layout
 from pipeline.data.cache import ByteCache
 from pipeline.data.chunks import frame_box
+from pipeline.geometry.voxels import voxel_centres
 from pipeline.readers.imaging import ImageError, decode_depth
 from pipeline.schemas import (
     PARQUET_ERRORS,
@@ -21,6 +23,7 @@ from pipeline.schemas import (
     open_artifact,
     read_table,
     row_group_index,
+    stored_metadata,
 )
 
 
@@ -227,13 +230,18 @@ class SceneStore:
         return self._cache.get(self._voxels_path, self._read_voxels)
 
     def _read_voxels(self) -> VoxelGrid:
-        columns = ["voxel_coords", "xyz_world", "rgb"]
+        # Cheaper than reading the places.
+        grid = stored_metadata(_open(self._voxels_path, "voxels"))
+        columns = ["voxel_coords", "rgb"]
         table = _read_group(self._voxels_path, "voxels", 0, columns)
 
         def rows(name: str) -> np.ndarray:
             return table[name].combine_chunks().flatten().to_numpy().reshape(-1, 3)
 
-        return VoxelGrid(rows("voxel_coords"), rows("xyz_world"), rows("rgb"))
+        coords = rows("voxel_coords")
+        origin = np.array(json.loads(grid["grid_origin"]))
+        centres = voxel_centres(coords, float(grid["voxel_size_m"]), origin)
+        return VoxelGrid(coords, centres, rows("rgb"))
 
     @cached_property
     def _correspondence_groups(self) -> dict[int, int]:

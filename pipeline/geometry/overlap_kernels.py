@@ -26,6 +26,7 @@ def back_project_world(depth, K, T_world_camera):
     points = np.empty((depth.size, 3), np.float64)
     n = 0
     T = T_world_camera
+    rays_x = (np.arange(depth.shape[1]) - K[0, 2]) / K[0, 0]
     for v in range(depth.shape[0]):
         ray_y = (v - K[1, 2]) / K[1, 1]
         for u in range(depth.shape[1]):
@@ -33,11 +34,11 @@ def back_project_world(depth, K, T_world_camera):
             z = np.rint(np.float64(depth[v, u]) * 1e5) / 1e5
             if not (z > 0 and z < np.inf):
                 continue
-            x, y = (u - K[0, 2]) / K[0, 0] * z, ray_y * z
+            x, y = rays_x[u] * z, ray_y * z
             for axis in range(3):
                 points[n, axis] = T[axis, 0] * x + T[axis, 1] * y + T[axis, 2] * z + T[axis, 3]
             n += 1
-    return points[:n].copy()
+    return points[:n]
 
 
 @compile_kernel

@@ -1,6 +1,6 @@
 """What in docs/ comes from the code.
 
-artifacts.md from schemas.py and queries.md, params.schema.json from config.py, and the raw trees
+artifacts.md from schemas.py, queries.md and the benchmarks' figures, params.schema.json from config.py, and the raw trees
 in datasets.md from the readers.
 """
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.reporting.markdown import markdown_table
+from pipeline.reporting.measured_docs import measured_markdown, read_measurements
 from pipeline.reporting.scene_summary import readable_type
 from pipeline.schemas import SCHEMA_VERSION, SCHEMAS
 
@@ -97,7 +98,7 @@ def _introduction() -> str:
     return f"""\
 # Artifacts
 
-Generated from pipeline/schemas.py and pipeline/reporting/queries.md by
+Generated from pipeline/schemas.py, pipeline/reporting/queries.md and docs/measurements.json by
 `python -m pipeline write-docs`; do not edit.
 
 Everything that is computed from a scene's geometry is a handful of Parquet files in the scene's
@@ -158,7 +159,8 @@ your dataset and scene.
 
 def artifacts_markdown() -> str:
     """The text of docs/artifacts.md."""
-    return "\n\n".join([_introduction(), _tables()]) + "\n"
+    measured = measured_markdown(read_measurements())
+    return "\n\n".join([_introduction(), _tables(), measured]) + "\n"
 
 
 def params_schema() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Int32
 from pydantic import BaseModel
 
@@ -76,7 +77,7 @@ def oversegment_scene(params: Params, scene: str, out_dir: Path) -> str:
     is_ray_cast = sets.projection == "ray_casting"
     sources = {f"{k:g}": ids for k, ids in (per_vertex if is_ray_cast else per_voxel).items()}
     if mesh.label is not None:
-        label = np.where(mesh.label == IGNORE, -1, mesh.label.astype(np.int32)).astype(np.int32)
+        label = np.where(mesh.label == IGNORE, -1, mesh.label.astype(np.int32))
         sources[LABELS] = label if is_ray_cast else to_voxels(label)
     if is_ray_cast:
         rows = _ray_cast_set_rows(files["frames"], mesh, sources, sets.min_pixels)
@@ -114,7 +115,7 @@ def _segment_rows(segments: dict[str, dict[float, np.ndarray]]) -> Iterator[Row]
         for k, segment_id in per_k.items():
             yield {
                 "k": np.full(len(segment_id), k, dtype=np.float32),
-                "element": np.full(len(segment_id), element),
+                "element": pa.repeat(element, len(segment_id)),
                 "vertex_index": np.arange(len(segment_id), dtype=np.int32),
                 "segment_id": segment_id,
             }

@@ -16,6 +16,7 @@ from threading import Barrier
 import pytest
 import yaml
 
+from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.atomic import exclusive
 from pipeline.config import PARAMS_VARIABLE

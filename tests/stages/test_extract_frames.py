@@ -158,7 +158,7 @@ def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
         extract_scene(raw_params(tmp_path / "raw"), "bad", tmp_path / "out")
     for status in Counter(SPOILED.values()):
         assert status in str(error.value)
-    assert list((tmp_path / "out" / "bad").iterdir()) == []
+    assert not list((tmp_path / "out" / "bad").glob("*"))
 
 
 def test_frames_stream_through(

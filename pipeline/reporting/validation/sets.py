@@ -51,7 +51,7 @@ def _sources(scene: StoredScene) -> dict[str, dict[str, Int32[np.ndarray, " n"]]
         sets[element][f"{table['k'][0].as_py():g}"] = ids
     label = scene.mesh.label
     if label is not None:
-        classes = np.where(label == IGNORE, -1, label.astype(np.int32)).astype(np.int32)
+        classes = np.where(label == IGNORE, -1, label.astype(np.int32))
         sets["vertex"][_LABELS] = classes
         sets["voxel"][_LABELS] = majority_per_voxel(classes, scene.vertex_voxel, len(scene.voxels))
     return sets
