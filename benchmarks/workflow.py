@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import psutil
@@ -49,15 +50,17 @@ INTERVAL_S = 0.05
 
 def scene_names(n_scenes: int) -> list[str]:
     """Names in ScanNet's form: two or three scans of a place."""
-    scans = ((place, scan) for place in range(n_scenes) for scan in range(2 + (place % 50 < 7)))
-    return [f"scene{place:04d}_{scan:02d}" for (place, scan), _ in zip(scans, range(n_scenes))]
+    names = (
+        f"scene{place:04d}_{scan:02d}" for place in count() for scan in range(2 + (place % 50 < 7))
+    )
+    return list(islice(names, n_scenes))
 
 
 def job_command(scene: str) -> tuple[str, ...]:
     """How a Slurm job of one rule and scene starts Snakemake again (snakemake/spawn_jobs.py)."""
     options = "--cores 1 --force --nolock --ignore-incomplete --max-inventory-time 0"
-    rule = f"--mode subprocess --allowed-rules extract_frames --target-jobs extract_frames:scene={scene}"
-    return ("snakemake", *options.split(), *rule.split())
+    mode = "--mode subprocess --allowed-rules extract_frames --target-jobs"
+    return ("snakemake", *options.split(), *mode.split(), f"extract_frames:scene={scene}")
 
 
 class Clone(Workspace):
@@ -163,7 +166,9 @@ class Measured:
 def planned_jobs(output: str) -> dict[str, int]:
     """Rule -> number of jobs, from the table that Snakemake prints."""
     table = output.partition("Job stats:")[2].partition("\n\n")[0]
-    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    jobs = {
+        rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)
+    }
     jobs.pop("total", None)
     return jobs
 
@@ -188,9 +193,9 @@ def workflow_rows(clone: Clone) -> Iterator[Row]:
     jobs = planned_jobs(plan.output)
     n_jobs = sum(jobs.values())
     yield from cost(f"{shlex.join(PLAN)}, {n:,} scenes, nothing made", plan, PLAN_S)
-    counts = ", ".join(f"{count} {rule}" for rule, count in sorted(jobs.items()))
+    counts = ", ".join(f"{number} {rule}" for rule, number in sorted(jobs.items()))
     yield row("jobs", "", n_jobs, note=counts)
-    per_scene = sum(count for rule, count in jobs.items() if rule not in OF_ALL_SCENES) / n
+    per_scene = sum(number for rule, number in jobs.items() if rule not in OF_ALL_SCENES) / n
     yield row("jobs a scene", "", per_scene, 3, f"without {', '.join(sorted(OF_ALL_SCENES))}")
 
     run = clone.measure(RUN)

@@ -16,6 +16,7 @@ from pipeline.geometry.correspondence_kernels import (
     nearest_pixels,
     nearest_voxels,
     visible_points,
+    voxels_across,
 )
 from pipeline.geometry.grid_kernels import build_blocks
 from pipeline.geometry.voxels import Voxels
@@ -49,7 +50,8 @@ class VoxelMatcher:
         self.tolerance_m = tolerance_m
         self.voxels = voxels
         self._cells = voxels.coords.astype(np.int64)
-        self._blocks = build_blocks(self._cells)
+        across = voxels_across(tolerance_m, voxels.voxel_size_m)
+        self._blocks = build_blocks(self._cells, across - 1) if mode == "strict" else ()
         first = np.rint(voxels.grid_origin / voxels.voxel_size_m)
         index = self._cells + first
         self._places = (index + (index < 0)) * voxels.voxel_size_m

@@ -4,7 +4,7 @@
 # Inside compiled functions numba's types hold, which mypy does not know.
 import numpy as np
 
-from pipeline.geometry.grid_kernels import block_of, compile_kernel, find_cell, place_in_block
+from pipeline.geometry.grid_kernels import BLOCK, block_of, compile_kernel, find_cell
 
 
 @compile_kernel
@@ -32,6 +32,14 @@ def nearest_voxels(
 ):
     """Nearest voxel centre within the radius for every valid pixel.
 
+    Args:
+        depth: float32 (H, W), metres along z; 0, NaN or infinite where invalid.
+        K: float64 (3, 3), pixels.
+        T_world_camera: float64 (4, 4).
+        slots, blocks, rows: block table of the voxels with an overhang of `voxels_across` - 1.
+        voxel_size_m, grid_origin: the grid, metres.
+        radius_m: largest distance, inclusive, metres.
+
     Returns:
         pixel, voxel int32 (N,) and distance float32 (N,), metres; pixels ascending.
     """
@@ -40,45 +48,48 @@ def nearest_voxels(
     distance = np.empty(depth.size, np.float32)
     n = 0
     reach = radius_m / voxel_size_m
-    n_steps = 2 * np.int64(np.ceil(reach)) + 2
-    # Whole numbers in the order of their distance to one in [0, 0.5]: 0, 1, -1, 2, ...
-    steps = np.array([(s + 1) // 2 * (2 * (s % 2) - 1) for s in range(n_steps)])
-    # Block of the last look-up: its coordinates and its row, -1 if it is empty.
-    last = np.zeros(4, np.int64)
-    last[3] = find_cell(slots, blocks, 0, 0, 0)
+    beyond = np.nextafter(reach * reach, np.inf)
+    across = voxels_across(radius_m, voxel_size_m)
+    edge = BLOCK + across - 1
+    rays_x = (np.arange(depth.shape[1]) - K[0, 2]) / K[0, 0]
+    rays_y = (np.arange(depth.shape[0]) - K[1, 2]) / K[1, 1]
+    # To units of voxels, with centres at whole numbers.
+    T_grid_camera = T_world_camera[:3] / voxel_size_m
+    T_grid_camera[:, 3] -= grid_origin / voxel_size_m + 0.5
+    block_x, block_y, block_z = np.int64(0), np.int64(0), np.int64(0)
+    block = find_cell(slots, blocks, block_x, block_y, block_z)
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
             z = np.float64(depth[v, u])
             if not _is_measured(z):
                 continue
-            x, y, z = _place(T_world_camera, *_back_project(K, u, v, z))
-            x_cell, x_side, x_rest = _split((x - grid_origin[0]) / voxel_size_m)
-            y_cell, y_side, y_rest = _split((y - grid_origin[1]) / voxel_size_m)
-            z_cell, z_side, z_rest = _split((z - grid_origin[2]) / voxel_size_m)
-            # Along each axis cells come nearest first, so that the first one too far ends the axis.
-            limit, best = reach * reach, np.int64(-1)
-            for x_step in steps:
-                x_square = (x_rest - x_step) ** 2
-                if x_square > limit:
-                    break
-                for y_step in steps:
-                    xy_square = x_square + (y_rest - y_step) ** 2
-                    if xy_square > limit:
-                        break
-                    for z_step in steps:
-                        square = xy_square + (z_rest - z_step) ** 2
-                        if square > limit or (square == limit and best >= 0):
-                            break
-                        row = _voxel_at(
-                            slots,
-                            blocks,
-                            rows,
-                            last,
-                            x_cell + x_side * x_step,
-                            y_cell + y_side * y_step,
-                            z_cell + z_side * z_step,
-                        )
-                        if row >= 0:
+            x, y, z = _place(T_grid_camera, rays_x[u] * z, rays_y[v] * z, z)
+            # The lowest of the voxels that can be near enough, and the block that holds them all.
+            i, j, k = (
+                np.int64(np.ceil(x - reach)),
+                np.int64(np.ceil(y - reach)),
+                np.int64(np.ceil(z - reach)),
+            )
+            if block_of(i) != block_x or block_of(j) != block_y or block_of(k) != block_z:
+                block_x, block_y, block_z = block_of(i), block_of(j), block_of(k)
+                block = find_cell(slots, blocks, block_x, block_y, block_z)
+            if block < 0:
+                continue
+            i_in, j_in, k_in = i - BLOCK * block_x, j - BLOCK * block_y, k - BLOCK * block_z
+            limit, best = beyond, np.int32(-1)
+            for a in range(across):
+                x_square = (x - (i + a)) ** 2
+                if x_square >= limit:
+                    continue
+                for b in range(across):
+                    xy_square = x_square + (y - (j + b)) ** 2
+                    if xy_square >= limit:
+                        continue
+                    place = ((i_in + a) * edge + j_in + b) * edge + k_in
+                    for c in range(across):
+                        square = xy_square + (z - (k + c)) ** 2
+                        row = rows[block, place + c]
+                        if row >= 0 and square < limit:
                             best, limit = row, square
             if best >= 0:
                 pixel[n], voxel[n] = v * depth.shape[1] + u, best
@@ -88,23 +99,9 @@ def nearest_voxels(
 
 
 @compile_kernel
-def _split(x):
-    """Cell of a coordinate, the side (1 or -1) of its centre that x is on, and how far it is."""
-    cell = np.floor(x)
-    rest = x - cell - 0.5
-    return np.int64(cell), np.int64(1 if rest >= 0 else -1), abs(rest)
-
-
-@compile_kernel
-def _voxel_at(slots, blocks, rows, last, x, y, z):
-    """Row of the voxel in cell (x, y, z), -1 without one; keeps the block in `last`."""
-    i, j, k = block_of(x), block_of(y), block_of(z)
-    if i != last[0] or j != last[1] or k != last[2]:
-        last[0], last[1], last[2] = i, j, k
-        last[3] = find_cell(slots, blocks, i, j, k)
-    if last[3] < 0:
-        return np.int64(-1)
-    return np.int64(rows[last[3], place_in_block(x, y, z)])
+def voxels_across(radius_m, voxel_size_m):
+    """Voxel centres that can lie within the radius of a point, along one axis."""
+    return np.int64(np.floor(2 * radius_m / voxel_size_m)) + 1
 
 
 @compile_kernel

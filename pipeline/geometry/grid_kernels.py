@@ -3,9 +3,9 @@
 A hash table is (slots int64, cells int64 (M, 3)): `slots` holds row numbers of `cells`, -1 empty,
 and has a power of two entries, at least twice as many as there are cells.
 
-To look up many cells near each other, a table holds blocks of 4 x 4 x 4 cells: (slots, blocks int64
-(B, 3), rows int32 (B, 64)); `rows` are row numbers of the cells, -1 empty. Neighbours share blocks,
-so most look-ups are one read.
+To look up many cells near each other, a table holds blocks of 4 x 4 x 4 cells or, with an
+overhang, a little more: (slots, blocks int64 (B, 3), rows int32 (B, cells of a block)); `rows` are
+row numbers of the cells, x slowest, -1 empty. Neighbours share blocks: most look-ups are one read.
 """
 
 # mypy: ignore-errors
@@ -109,13 +109,33 @@ def _insert(cells, n_slots):
 
 
 @compile_kernel
-def build_blocks(cells):
-    """Block table of distinct int64 cells (M, 3)."""
-    slots, blocks, block_of_cell = assign_cells(cells, np.zeros(3), np.float64(BLOCK))
-    rows = np.full((len(blocks), BLOCK**3), -1, np.int32)
+def build_blocks(cells, overhang):
+    """Block table of distinct int64 cells (M, 3).
+
+    Args:
+        cells: int64 (M, 3).
+        overhang: a block also holds so many cells beyond its upper faces; what lies around a cell
+            can then be read from one block.
+    """
+    per_axis = (overhang + BLOCK - 1) // BLOCK + 1
+    per_cell = per_axis**3
+    holders = np.empty((per_cell * len(cells), 3), np.int64)
     for cell in range(len(cells)):
-        place = place_in_block(cells[cell, 0], cells[cell, 1], cells[cell, 2])
-        rows[block_of_cell[cell], place] = cell
+        for holder in range(per_cell):
+            step = holder
+            for axis in range(3):
+                shift = min(step % per_axis * BLOCK, overhang)
+                holders[per_cell * cell + holder, axis] = block_of(cells[cell, axis] - shift)
+                step //= per_axis
+    slots, blocks, block_of_holder = assign_cells(holders, np.zeros(3), 1.0)
+    edge = BLOCK + overhang
+    rows = np.full((len(blocks), edge**3), -1, np.int32)
+    for holder in range(len(holders)):
+        block, cell = block_of_holder[holder], holder // per_cell
+        place = np.int64(0)
+        for axis in range(3):
+            place = place * edge + cells[cell, axis] - BLOCK * blocks[block, axis]
+        rows[block, place] = cell
     return slots, blocks, rows
 
 
@@ -123,12 +143,6 @@ def build_blocks(cells):
 def block_of(x):
     """Block coordinate of a cell coordinate."""
     return x >> _BLOCK_SHIFT
-
-
-@compile_kernel
-def place_in_block(x, y, z):
-    """Column of `rows` that holds the cell (x, y, z)."""
-    return ((x & (BLOCK - 1)) * BLOCK + (y & (BLOCK - 1))) * BLOCK + (z & (BLOCK - 1))
 
 
 @compile_kernel

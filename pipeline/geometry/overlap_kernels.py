@@ -5,13 +5,13 @@
 import numpy as np
 
 from pipeline.geometry.grid_kernels import (
+    BLOCK,
     assign_cells,
     block_of,
     build_blocks,
     compile_kernel,
     find_cell,
     group_by_cell,
-    place_in_block,
 )
 
 #: The upper six bits of 2**n times this differ for every n: an index for the number of a bit.
@@ -143,7 +143,7 @@ def count_covered(points, frame, n_frames, radius_m):
     # The diagonal of a cell is just below the radius: points that share a cell need no test.
     cell_m = radius_m / np.sqrt(3) * (1 - 1e-9)
     _, cells, cell_of_point = assign_cells(points, low_corner(points), cell_m)
-    slots, blocks, rows = build_blocks(cells)
+    slots, blocks, rows = build_blocks(cells, 0)
     starts, grouped = group_by_cell(cell_of_point, len(cells))
     offsets = _neighbour_offsets(cell_m, radius_m)
     n_words = (n_frames + 63) // 64
@@ -180,7 +180,8 @@ def count_covered(points, frame, n_frames, radius_m):
         for o in range(len(offsets)):
             u, v, w = x + offsets[o, 0], y + offsets[o, 1], z + offsets[o, 2]
             block = around[(block_of(u) - i) * 4 + (block_of(v) - j) * 2 + block_of(w) - k]
-            row = -1 if block < 0 else rows[block, place_in_block(u, v, w)]
+            place = ((u % BLOCK) * BLOCK + v % BLOCK) * BLOCK + w % BLOCK
+            row = -1 if block < 0 else rows[block, place]
             if row < 0 or not _has_news(bits, row, covered):
                 continue
             nearest, farthest = _box_distances(low, high, cell, low, high, row)

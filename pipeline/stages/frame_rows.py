@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.geometry.camera import resize_depth, resize_intrinsics, valid_depth
+from pipeline.geometry.camera import resize_depth, resize_intrinsics
 from pipeline.readers.base import Frame
 from pipeline.readers.imaging import encode_depth, encode_jpeg, encode_png, resize_color
 from pipeline.readers.labels import LabelMap, map_labels
@@ -55,7 +55,7 @@ def frame_row(frame: Frame, size: tuple[int, int]) -> Row:
     return row | {
         "T_world_camera": [T_world_camera.reshape(-1)],
         "K": [resize_intrinsics(K, depth.shape, size).reshape(-1)],
-        "depth_valid_fraction": [float(valid_depth(depth).mean())],
+        "depth_valid_fraction": [np.count_nonzero(depth) / depth.size],
         "color": [encode_jpeg(resize_color(color, size), JPEG_QUALITY)],
         "depth": [encode_depth(resize_depth(depth, size))],
     }
