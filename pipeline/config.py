@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+#: Largest match radius in voxels, as in geometry.correspondence (which config cannot import).
+MAX_RADIUS_VOXELS = 3
 #: Set by the Snakefile to the copy of params.yaml that a run started with.
 PARAMS_VARIABLE = "PIPELINE_PARAMS"
 
@@ -171,6 +173,16 @@ class Geometry(Section):
     oversegmentation: Oversegmentation = Oversegmentation()
     sets: Sets = Sets()
     overlaps: Overlaps = Overlaps()
+
+    @model_validator(mode="after")
+    def _radius_is_a_few_voxels(self) -> "Geometry":
+        matching, limit_m = self.matching, MAX_RADIUS_VOXELS * self.voxel_size_m
+        if matching.mode == "strict" and matching.radius_m > limit_m:
+            raise ValueError(
+                f"matching.radius_m is {matching.radius_m}, allowed are up to "
+                f"{MAX_RADIUS_VOXELS} voxels: {limit_m:g}"
+            )
+        return self
 
 
 class Model(Section):

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from pipeline.config import ParamsError, load_params
+from pipeline import config
+from pipeline.config import Params, ParamsError, load_params
+from pipeline.geometry import correspondence
 
 REPOSITORY = Path(__file__).parents[1]
 PRESETS = sorted((REPOSITORY / "presets").glob("*.yaml"))
@@ -75,3 +78,15 @@ def test_section_hash_sees_only_its_sections(tmp_path: Path) -> None:
     after = load_params(edited(tmp_path, pretraining={"learning_rate": 0.01}))
     assert before.section_hash("dataset", "geometry") == after.section_hash("dataset", "geometry")
     assert before.section_hash("pretraining") != after.section_hash("pretraining")
+
+
+def test_the_match_radius_is_a_few_voxels() -> None:
+    content = load_params(REPOSITORY / "presets/paper_000.yaml").model_dump()
+    content["geometry"]["matching"]["radius_m"] = 0.07
+    with pytest.raises(
+        ValidationError, match=r"radius_m is 0.07, allowed are up to 3 voxels: 0.06"
+    ):
+        Params.model_validate(content)
+    content["geometry"]["matching"]["mode"] = "pri3d"
+    Params.model_validate(content)
+    assert correspondence.MAX_RADIUS_VOXELS == config.MAX_RADIUS_VOXELS

@@ -12,24 +12,9 @@ from benchmarks.geometry.stage_jobs import params
 from benchmarks.geometry.workspace import Scans, Workspace
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
-from pipeline.data.store import SceneStore
+from pipeline.data.store import SceneStore, open_version
 
 N_MATCHES = 1024
-
-
-class _PairCache(ByteCache):
-    """Keeps what one pair uses; forgotten before the next."""
-
-    def forget(self, keeps_footers: bool) -> None:
-        kept = [
-            key
-            for key in self._items
-            if keeps_footers and isinstance(key, tuple) and "footer" in key
-        ]
-        items = [(key, self._items[key]) for key in kept]
-        super().__init__(self.limit_bytes)
-        for key, value in items:
-            self.get(key, lambda value=value: value)
 
 
 def loader_rows(work: Workspace, scans: Scans) -> Iterator[Row]:
@@ -74,7 +59,7 @@ class _Stores:
     def __init__(self, out: Path, scans: Scans) -> None:
         self._out = out
         self._scenes = scans.scenes
-        self._cache = _PairCache()
+        self._cache = ByteCache()
 
     def fresh(self) -> dict[str, SceneStore]:
         """Stores that have opened nothing."""
@@ -84,9 +69,10 @@ class _Stores:
         """Load pairs one by one; their names."""
         names: list[str] = []
         for number in numbers:
-            self._cache.forget(keeps_footers)
+            self._cache = ByteCache()
+            batches.scenes = self.fresh()
             if not keeps_footers:
-                batches.scenes = self.fresh()
+                open_version.cache_clear()
             names += batches[number].names
         return names
 

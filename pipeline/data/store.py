@@ -21,7 +21,6 @@ from pipeline.schemas import (
     PARQUET_ERRORS,
     ArtifactError,
     open_artifact,
-    read_table,
     row_group_index,
     stored_metadata,
 )
@@ -108,9 +107,18 @@ _FRAME_COLUMNS = ["T_world_camera", "K", "width", "height", "color", "depth"]
 _MAX_OPEN = 128
 
 
-@lru_cache(_MAX_OPEN)
 def _open(path: Path, kind: str) -> pq.ParquetFile:
     """An artifact whose footer is parsed and checked only once while it is in use."""
+    try:
+        status = path.stat()
+    except OSError:
+        return open_artifact(path, kind)  # says what is wrong
+    return open_version(path, kind, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(_MAX_OPEN)
+def open_version(path: Path, kind: str, inode: int, mtime_ns: int) -> pq.ParquetFile:
+    """An artifact as it was written at a time: a file made again is another one."""
     return open_artifact(path, kind)
 
 
@@ -212,7 +220,9 @@ class SceneStore:
 
         Source: paper 001 section 4.2 (0.30), spec A.4.
         """
-        table = read_table(self._overlaps_path, "overlaps")
+        # Not all columns: stored pixel pairs would fill the memory.
+        columns = ["frame_a", "frame_b", "overlap"]
+        table = open_artifact(self._overlaps_path, "overlaps").read(columns)
         pairs = np.stack([table[name].to_numpy() for name in ("frame_a", "frame_b")], axis=1)
         usable = np.isin(pairs, self.frames.frame_ids).all(axis=1)
         return pairs[usable & (table["overlap"].to_numpy() >= np.float32(min_overlap))]

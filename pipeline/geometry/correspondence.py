@@ -22,6 +22,8 @@ from pipeline.geometry.grid_kernels import build_blocks
 from pipeline.geometry.voxels import Voxels
 
 Mode = Literal["strict", "pri3d"]
+#: The table of voxels near each other grows with the cube of the radius in voxels.
+MAX_RADIUS_VOXELS = 3
 
 
 class VoxelMatcher:
@@ -35,7 +37,8 @@ class VoxelMatcher:
         tolerance_m: metres; `strict`: in 3D, inclusive; `pri3d`: along z, exclusive. At most 0.255.
 
     Raises:
-        ValueError: unknown mode, or a tolerance that uint8 millimetres cannot hold.
+        ValueError: unknown mode, or a tolerance that uint8 millimetres cannot hold, or that is
+            larger than `MAX_RADIUS_VOXELS` voxels.
 
     Source: `strict`: paper 000 section 3.1 (2 cm). `pri3d`: pri3d_family.md A.8: voxels are placed
     as the code does (truncated toward zero, no half-cell offset) and pixels found by truncation.
@@ -50,6 +53,11 @@ class VoxelMatcher:
         self.tolerance_m = tolerance_m
         self.voxels = voxels
         self._cells = voxels.coords.astype(np.int64)
+        if mode == "strict" and tolerance_m > MAX_RADIUS_VOXELS * voxels.voxel_size_m:
+            raise ValueError(
+                f"the tolerance, {tolerance_m} m, is more than {MAX_RADIUS_VOXELS} voxels of "
+                f"{voxels.voxel_size_m} m"
+            )
         across = voxels_across(tolerance_m, voxels.voxel_size_m)
         self._blocks = build_blocks(self._cells, across - 1) if mode == "strict" else ()
         first = np.rint(voxels.grid_origin / voxels.voxel_size_m)
