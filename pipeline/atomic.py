@@ -11,10 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-#: Held by the run that is at work on a folder; see `exclusive`.
-_LOCK = ".lock"
 #: Names of `atomic_path`'s temporary files: `.frames.x1y2z3a4.tmp.parquet`.
-_TEMPORARY = re.compile(r"\..*\.\w{8}\.tmp(\.\w+)?")
+_TEMPORARY = re.compile(r"\.(.*)\.\w{8}\.tmp(\.\w+)?")
 
 _ANOTHER_FOLDER = "choose a folder that can be written to, or get the permission to write to it"
 _MORE_ROOM = "make room on that disk, then run the same again"
@@ -91,23 +89,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, stem: str = "") -> Iterator[None]:
     """Let one run at a time work in a folder, after removing what killed runs left there.
 
     Where the file system has no locks, nothing is checked and nothing removed.
 
     Args:
         folder: Made if it is missing, removed if nothing is in it at the end.
+        stem: Stem of the only file that the run makes, if that has a lock of its own: the run may
+            then be at work beside one that holds the folder's lock.
 
     Raises:
         WriteError: another run is at work there, or the folder cannot be written to.
     """
-    path = folder / _LOCK
+    path = _lock_file(folder, stem)
     with _explained(path):
-        folder.mkdir(parents=True, exist_ok=True)
         handle = _open_locked(path)
     try:
-        _remove_leftovers(folder)
+        _remove_leftovers(folder, stem)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -116,9 +115,17 @@ def exclusive(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
+def _lock_file(folder: Path, stem: str) -> Path:
+    return folder / (f".{stem}.lock" if stem else ".lock")
+
+
 def _open_locked(path: Path) -> int:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            continue  # a run that made nothing has just removed the folder
         if _lock(handle) is False:
             os.close(handle)
             raise WriteError(f"{path.parent}: another run is at work there; wait until it ends")
@@ -127,10 +134,14 @@ def _open_locked(path: Path) -> int:
         os.close(handle)  # its last holder has just removed it
 
 
-def _remove_leftovers(folder: Path) -> None:
+def _remove_leftovers(folder: Path, stem: str) -> None:
     for path in folder.iterdir():
-        # Another process may finish its file meanwhile; that of another user is not ours.
-        if _TEMPORARY.fullmatch(path.name):
+        if not (found := _TEMPORARY.fullmatch(path.name)):
+            continue
+        # A file with a lock of its own is left to the runs that take that lock.
+        is_ours = found[1] == stem if stem else not _lock_file(folder, found[1]).exists()
+        if is_ours:
+            # Another process may finish its file meanwhile; that of another user is not ours.
             with suppress(OSError), path.open("rb+") as file:
                 if _lock(file.fileno()):
                     path.unlink()

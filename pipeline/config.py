@@ -159,8 +159,8 @@ class Overlaps(Section):
     radius_m: Positive = Field(0.075, description="a point has a partner within this, metres")
     pixel_pairs_from: Fraction | None = Field(
         None,
-        description="store the matched pixels of frame pairs that overlap by this or more; null: "
-        "none, training derives them from the frames",
+        description="store the matched pixels of frame pairs that overlap by this or more, for "
+        "other uses: training always derives its own from the frames; null: none",
     )
 
 

@@ -137,7 +137,7 @@ SCHEMAS: dict[str, pa.Schema] = {
                     f"pixel_{view}",
                     pa.list_(pa.field("element", pa.int32(), False)),
                     "1",
-                    f"matched flat pixels of {view}, if overlaps.store_pixel_pairs; else null",
+                    f"matched flat pixels of {view}, with overlaps.pixel_pairs_from; else null",
                     True,
                 )
                 for view in "ab"

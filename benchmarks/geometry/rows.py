@@ -34,6 +34,8 @@ class Row:
         baseline: What the baseline needs; None where a limit stands alone.
         at_least: Smallest baseline / ours that is wanted.
         at_most: Largest `ours` that is wanted, or largest ours / baseline if there is one.
+        is_equal: Whether the results are the baseline's, without which no target is met; None
+            where they are not compared.
         compilation: Whether numba's compilation is counted.
         note: What the figures cover.
     """
@@ -44,6 +46,7 @@ class Row:
     baseline: float | None = None
     at_least: float | None = None
     at_most: float | None = None
+    is_equal: bool | None = None
     compilation: str = "not counted"
     note: str = ""
 
@@ -65,7 +68,9 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None without one."""
+        """Whether the target is met, with equal results; None without one."""
+        if self.is_equal is False:
+            return False
         if self.at_least is not None:
             return self.ratio is not None and self.ratio >= self.at_least
         if self.at_most is not None:

@@ -103,18 +103,6 @@ class VoxelMatcher:
         return pixel, voxel, np.rint(distance * 1000).astype(np.uint8)
 
 
-def match_pixels_to_voxels(
-    depth: Float32[np.ndarray, "h w"],
-    K: Float64[np.ndarray, "3 3"],
-    T_world_camera: Float64[np.ndarray, "4 4"],
-    voxels: Voxels,
-    mode: Mode,
-    tolerance_m: float,
-) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], UInt8[np.ndarray, " n"]]:
-    """Match a single frame; for several frames of a scene keep one `VoxelMatcher`."""
-    return VoxelMatcher(voxels, mode, tolerance_m).match(depth, K, T_world_camera)
-
-
 def match_pixels(
     depth_a: Float32[np.ndarray, "ha wa"],
     K_a: Float64[np.ndarray, "3 3"],

@@ -30,10 +30,10 @@ def back_project_world(depth, K, T_world_camera):
     for v in range(depth.shape[0]):
         ray_y = (v - K[1, 2]) / K[1, 1]
         for u in range(depth.shape[1]):
-            # float32 metres hold raw millimetres only to 1e-7: this gives float64(raw) / 1000.
-            z = np.rint(np.float64(depth[v, u]) * 1e5) / 1e5
-            if not (z > 0 and z < np.inf):
+            if not (depth[v, u] > 0 and depth[v, u] < np.inf):
                 continue
+            # float32 metres hold raw millimetres only to 1e-7: this gives float64(raw) / 1000.
+            z = np.int64(np.float64(depth[v, u]) * 1e5 + 0.5) / 1e5
             x, y = rays_x[u] * z, ray_y * z
             for axis in range(3):
                 points[n, axis] = T[axis, 0] * x + T[axis, 1] * y + T[axis, 2] * z + T[axis, 3]

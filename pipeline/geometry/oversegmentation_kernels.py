@@ -2,13 +2,12 @@
 
 # mypy: ignore-errors
 # Inside compiled functions numba's types hold, which mypy does not know.
-import numba as nb
 import numpy as np
 
-_compile = nb.njit(cache=True, nogil=True, error_model="numpy")
+from pipeline.geometry.grid_kernels import compile_kernel
 
 
-@_compile
+@compile_kernel
 def edge_weights(vertices, faces):
     """Three edges per face in the order (1,2), (1,3), (3,2), and their weights.
 
@@ -61,7 +60,7 @@ def edge_weights(vertices, faces):
     return edges, weights
 
 
-@_compile
+@compile_kernel
 def _find(parent, x):
     root = x
     while parent[root] != root:
@@ -71,7 +70,7 @@ def _find(parent, x):
     return root
 
 
-@_compile
+@compile_kernel
 def _join(parent, size, a, b):
     """Hang the smaller tree below the larger; the partition does not depend on which."""
     if size[a] < size[b]:
@@ -81,7 +80,7 @@ def _join(parent, size, a, b):
     return a
 
 
-@_compile
+@compile_kernel
 def segment_graph(n_vertices, edges, weights, order, k, min_vertices):
     """Felzenszwalb-Huttenlocher over edges in `order`, then the joining of small segments.
 

@@ -63,7 +63,6 @@ ColorSize = tuple[int, int] | Literal["full"] | None
 
 
 @runtime_checkable
-@runtime_checkable
 class LoadFrame(Protocol):
     """Decodes one frame."""
 

@@ -68,11 +68,13 @@ def check_intrinsics(K: Float[np.ndarray, "n n"], where: str) -> Float64[np.ndar
         where: File (and field) for the message.
 
     Raises:
-        ReaderError: not finite, focal lengths that no camera has, or not a pinhole matrix.
+        ReaderError: not finite, focal lengths that no camera has, or not a pinhole matrix; a skew,
+            too, which back-projection would ignore.
     """
     K = np.array(K[:3, :3], np.float64)
     is_plausible = min(K[0, 0], K[1, 1]) >= MIN_FOCAL_PX and np.abs(K).max() <= MAX_FOCAL_PX
-    if not is_plausible or (K[2] != [0, 0, 1]).any():
+    pinhole = [[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1]]
+    if not is_plausible or not np.array_equal(K, pinhole):
         raise ReaderError(
             f"{where}: not the intrinsics of a pinhole camera "
             f"(needed: fx 0 cx / 0 fy cy / 0 0 1, in pixels): {K.tolist()}"

@@ -3,10 +3,12 @@
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Int32, UInt8, UInt16
 
 #: The ignore label on disk.
 IGNORE = 255
+#: set_source of the sets that come from the labels of the mesh.
+LABELS = "labels"
 
 #: NYU40 id -> name of ScanNet's 20 benchmark classes, in the benchmark's order (spec D.1).
 SCANNET20 = {
@@ -45,6 +47,13 @@ def map_labels(
     table = np.full(1 << 16, IGNORE, np.uint8)
     table[ids] = np.arange(len(ids))
     return table[label]
+
+
+def label_sets(
+    label: UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"],
+) -> Int32[np.ndarray, "*shape"]:
+    """Classes as sets: int32 of the same shape, -1 where the label is ignored."""
+    return np.where(label == IGNORE, -1, label.astype(np.int32))
 
 
 def class_names(label_map: LabelMap) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.readers.labels import IGNORE
+from pipeline.readers.labels import LABELS, label_sets
 from pipeline.reporting import scene_pictures, voxel_pictures
 from pipeline.reporting.scene_contents import SceneContents, SetPixels
 from pipeline.reporting.scene_views import RETURN_PX, return_share
@@ -49,12 +49,12 @@ class SceneInspector:
         chosen = None if k is None else f"{contents.known_k(k):g}"
         overlays: dict[str, SetPixels] = {}
         if (label := contents.label(frame_id)) is not None:
-            classes = np.where(label == IGNORE, -1, label.astype(np.int32)).reshape(-1)
+            classes = label_sets(label).reshape(-1)
             overlays["label image"] = np.arange(classes.size, dtype=np.int32), classes
         how = "ray cast" if contents.are_sets_cast() else "by voxels"
         for source, (pixel, set_id) in contents.frame_sets(frame_id).items():
             n_sets = len(np.unique(set_id[set_id >= 0]))
-            if source == "labels":
+            if source == LABELS:
                 overlays[f"{n_sets} labels of the mesh, {how}"] = pixel, set_id
             elif chosen in (None, source):
                 overlays[f"k = {source}: {n_sets} segments, {how}"] = pixel, set_id

@@ -16,6 +16,9 @@ from pipeline.data.cache import ByteCache
 from pipeline.data.store import FrameTable, SceneStore, StoredFrame, VoxelGrid
 from pipeline.geometry.correspondence import Mode, match_pixels
 from pipeline.geometry.mesh import Mesh, MeshError, read_ply
+from pipeline.geometry.projection import majority_per_voxel
+from pipeline.geometry.voxels import voxelize
+from pipeline.readers.labels import LABELS, label_sets
 from pipeline.reporting.scene_views import choose_pair
 from pipeline.schemas import (
     ArtifactError,
@@ -206,20 +209,38 @@ class SceneContents:
     def frame_sets(self, frame_id: int) -> dict[str, SetPixels]:
         """Pixels of the sets that a frame sees, by source: a k as text, or `labels`.
 
-        Those of ray-cast sets are stored; others follow from correspondences and segments.
+        Those of ray-cast sets are stored; others follow from the correspondences. None without a
+        sets table.
         """
-        if self.are_sets_cast():
-            rows = self._frame_rows("sets", frame_id)
-            sets = {}
-            for source in pc.unique(rows["set_source"]).to_pylist():
-                of_source = rows.filter(pc.equal(rows["set_source"], source))
-                pixels = of_source["pixels"].combine_chunks()
-                set_id = of_source["set_id"].to_numpy()
-                sets[source] = (pixels.flatten().to_numpy(), set_id[pixels.value_parent_indices()])
-            return sets
+        if not self._path("sets").is_file():
+            return {}
+        rows, is_cast, sets = self._frame_rows("sets", frame_id), self.are_sets_cast(), {}
         matches = self.voxel_matches(frame_id)
         pixel, voxel_index = (matches[name].to_numpy() for name in ("pixel", "voxel_index"))
-        return {f"{k:g}": (pixel, self.segments(k, "voxel")[voxel_index]) for k in self.k_values}
+        for source in pc.unique(rows["set_source"]).to_pylist():
+            of_source = rows.filter(pc.equal(rows["set_source"], source))
+            set_id = of_source["set_id"].to_numpy()
+            if is_cast:
+                pixels = of_source["pixels"].combine_chunks()
+                sets[source] = (pixels.flatten().to_numpy(), set_id[pixels.value_parent_indices()])
+            else:
+                shown = self._voxel_sets(source)[voxel_index]
+                # Sets of fewer than min_pixels are not in the table.
+                sets[source] = (pixel, np.where(np.isin(shown, set_id), shown, np.int32(-1)))
+        return sets
+
+    def _voxel_sets(self, source: str) -> Int32[np.ndarray, " m"]:
+        """Set of each voxel, -1 none."""
+        if source != LABELS:
+            return self.segments(self.known_k(float(source)), "voxel")
+        mesh, coords = self.mesh(), self.voxels().coords
+        voxels = voxelize(mesh.vertices, mesh.rgb, float(self.metadata("voxels")["voxel_size_m"]))
+        if mesh.label is None or not np.array_equal(voxels.coords, coords):
+            file = layout.mesh(self.artifacts, self.scene)
+            raise ArtifactError(
+                f"{file}: the sets are of another mesh; make it again with extract-frames"
+            )
+        return majority_per_voxel(label_sets(mesh.label), voxels.vertex_voxel, len(coords))
 
     def overlap_matrix(self) -> tuple[Int[np.ndarray, " f"], Float[np.ndarray, "f f"]]:
         """Frames in order, and the share of j's points near i's surface at [i, j]; NaN unknown."""

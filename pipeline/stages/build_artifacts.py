@@ -5,10 +5,12 @@ complete, and whose params and raw files are the same as then, is not made again
 """
 
 import argparse
+import hashlib
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,8 +28,8 @@ from pipeline.stages.oversegment import oversegment_scene
 from pipeline.stages.scene_jobs import package_version
 from pipeline.stages.scene_pool import Display, Outcome, add_jobs_argument, in_processes
 
-#: Written last into a scene's folder: what its artifacts were made from.
-RECORD = "build.json"
+#: In the artifacts folder: scene -> its state when it was made.
+RECORDS = "build.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         for outcome in _make_all(params, scenes, args.out, with_labels, args.force, args.jobs):
             display.show(outcome)
             outcomes.append(outcome)
+            remember(args.out, outcome)
     failed = sorted(outcome.scene for outcome in outcomes if outcome.is_bad)
     n_kept = sum(outcome.kind == "kept" for outcome in outcomes)
     n_made = len(outcomes) - n_kept - len(failed)
@@ -88,56 +91,74 @@ def _make_all(
     return in_processes(work, scenes, jobs)
 
 
+def remember(out: Path, outcome: Outcome) -> None:
+    """Note the state of a scene that was made; not for several processes at a time."""
+    if outcome.kind == "made":
+        write_json(out / RECORDS, {**_read_records(out), outcome.scene: outcome.state})
+
+
 def make_scene(params: Params, scene: str, out: Path, with_labels: bool, force: bool) -> Outcome:
-    """Make all artifacts of one scene, unless they are complete; errors become outcomes."""
+    """Make all artifacts of one scene, unless they are complete; errors become outcomes.
+
+    They are complete if their state is the one that `remember` has noted.
+    """
+    folder = layout.scene_dir(out, scene)
     try:
-        record = _record(params, scene, with_labels)
-        path = layout.scene_dir(out, scene) / RECORD
-        if not force and _is_complete(out, scene, path, record):
+        sources = _sources(params, scene, with_labels)
+        if not force and _state(folder, sources) == _read_records(out).get(scene):
             return Outcome(scene, "kept", "complete, unchanged")
         start = perf_counter()
-        with exclusive(path.parent):
-            path.unlink(missing_ok=True)
+        with exclusive(folder), exclusive(folder, "overlaps"):
             lines = [
                 extract_scene(params, scene, out, with_labels),
                 oversegment_scene(params, scene, out),
                 find_scene_overlaps(params, scene, out),
             ]
-            write_json(path, record)
         shown = "; ".join(line.removeprefix(f"{scene}: ") for line in lines)
-        return Outcome(scene, "made", f"{shown}; {perf_counter() - start:.1f} s")
+        text = f"{shown}; {perf_counter() - start:.1f} s"
+        return Outcome(scene, "made", text, _state(folder, sources))
     except USER_ERRORS as error:
         return Outcome(scene, "failed", str(error))
     except Exception:
         return Outcome(scene, "failed", traceback.format_exc())
 
 
-def _record(params: Params, scene: str, with_labels: bool) -> dict[str, Any]:
+def _sources(params: Params, scene: str, with_labels: bool) -> dict[str, Any]:
     """What the artifacts of a scene are made from: params, and raw files by size and time."""
     files = list(READERS[params.dataset.reader].scene_files(Path(params.dataset.raw_dir), scene))
     if with_labels:
         labelled = params.labelled
         files += READERS[labelled.reader].scene_files(expand(labelled.raw_dir), scene)
-    inputs = {}
-    for file in files:
-        inside = sorted(file.iterdir()) if file.is_dir() else [file]
-        for path in inside:
-            if path.is_file():
-                status = path.stat()
-                inputs[str(path)] = [status.st_size, status.st_mtime_ns]
+    inside = (sorted(file.iterdir()) if file.is_dir() else [file] for file in files)
     return {
         "package_version": package_version(),
         "params_hash": params.section_hash("dataset", "labelled", "geometry"),
         "with_labels": with_labels,
-        "inputs": inputs,
+        "inputs": {str(path): found for path, found in _sizes_and_times(chain(*inside))},
     }
 
 
-def _is_complete(out: Path, scene: str, record_file: Path, record: dict[str, Any]) -> bool:
-    artifacts = [layout.artifact(out, scene, kind) for kind in layout.ARTIFACT_KINDS]
-    if not all(path.is_file() for path in [*artifacts, layout.mesh(out, scene)]):
-        return False
+def _state(folder: Path, sources: dict[str, Any]) -> str:
+    """Hash of a scene's sources and of what is in its folder, by size and time.
+
+    A run that was killed has left another state: it has replaced a file, or left an unfinished one.
+    """
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = {path.name: found for path, found in _sizes_and_times(inside)}
+    content = json.dumps({**sources, "artifacts": files}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _sizes_and_times(paths: Iterable[Path]) -> Iterator[tuple[Path, list[int]]]:
+    """Path, bytes and nanoseconds of its last change, of those that are files."""
+    for path in paths:
+        if path.is_file():
+            status = path.stat()
+            yield path, [status.st_size, status.st_mtime_ns]
+
+
+def _read_records(out: Path) -> dict[str, str]:
     try:
-        return bool(json.loads(record_file.read_text(encoding="utf-8")) == record)
-    except (OSError, ValueError):
-        return False
+        return dict(json.loads((out / RECORDS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # missing or damaged: everything is made again

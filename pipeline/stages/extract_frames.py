@@ -48,12 +48,12 @@ def extract_scene(params: Params, scene: str, out_dir: Path, with_labels: bool =
     file = {kind: layout.artifact(out_dir, scene, kind) for kind in layout.ARTIFACT_KINDS}
 
     mesh, mesh_settings = _scene_mesh(params, raw)
-    mesh_file = layout.mesh(out_dir, scene)
-    write_ply(mesh_file, mesh)
     try:
         voxels = voxelize(mesh.vertices, mesh.rgb, params.geometry.voxel_size_m)
     except ValueError as error:
         raise StageError(f"{scene}: {error}") from error
+    mesh_file = layout.mesh(out_dir, scene)
+    write_ply(mesh_file, mesh)
     grid = {
         **mesh_settings,
         "voxel_size_m": voxels.voxel_size_m,

@@ -76,7 +76,7 @@ def find_scene_overlaps(params: Params, scene: str, out_dir: Path) -> str:
 
 
 # It reads raw frames and writes one file, so it may run beside extract_frames.
-run = runner(find_scene_overlaps, alone=False)
+run = runner(find_scene_overlaps, stem="overlaps")
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,9 @@ def _with_pixel_pairs(
         start, end = end, end + len(views) - a - 1
         group: Row = {name: values[start:end] for name, values in columns.items()}
         kept = group["overlap"] >= np.float32(min_overlap)
+        unpacked_a = view_a.unpack()
         pixels: list[tuple[np.ndarray | None, np.ndarray | None]] = [
-            match_pixels(
-                *view_a.unpack(), *view_b.unpack(), matching.mode, matching.pixel_tolerance_m
-            )
+            match_pixels(*unpacked_a, *view_b.unpack(), matching.mode, matching.pixel_tolerance_m)
             if is_kept
             else (None, None)
             for view_b, is_kept in zip(views[a + 1 :], kept, strict=True)

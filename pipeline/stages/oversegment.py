@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32
-from pydantic import BaseModel
 
 from pipeline import layout
 from pipeline.config import Params
@@ -16,15 +16,12 @@ from pipeline.geometry.oversegmentation import oversegment_all
 from pipeline.geometry.projection import majority_per_voxel, pixels_of_sets, project_sets
 from pipeline.geometry.ray_casting import RayCaster
 from pipeline.geometry.voxels import Voxels, voxelize
-from pipeline.readers.labels import IGNORE
+from pipeline.readers.labels import LABELS, label_sets
 from pipeline.schemas import open_artifact, stored_metadata, write_table
 from pipeline.stages.common import StageError
 from pipeline.stages.frame_rows import Row
 from pipeline.stages.scene_jobs import add_arguments as add_arguments
 from pipeline.stages.scene_jobs import provenance, runner
-
-#: set_source of the sets that come from the labels of the mesh.
-LABELS = "labels"
 
 
 def oversegment_scene(params: Params, scene: str, out_dir: Path) -> str:
@@ -61,31 +58,31 @@ def oversegment_scene(params: Params, scene: str, out_dir: Path) -> str:
     per_voxel = {k: to_voxels(segment_id) for k, segment_id in per_vertex.items()}
     files = {kind: layout.artifact(out_dir, scene, kind) for kind in layout.ARTIFACT_KINDS}
 
-    def write(kind: str, rows: Iterator[Row], inputs: list[Path], used: BaseModel) -> None:
-        upstream.update(used.model_dump())
-
+    def write(kind: str, rows: Iterator[Row], inputs: list[Path], used: dict[str, Any]) -> None:
         def origin() -> dict[str, str]:
-            return provenance(scene, upstream["reader"], hash_files(*inputs), upstream)
+            sha256 = hash_files(*inputs)
+            return provenance(scene, upstream["reader"], sha256, {**upstream, **used})
 
         write_table(files[kind], kind, rows, origin)
 
     surface = [layout.mesh(out_dir, scene), files["voxels"]]
     rows = _segment_rows({"vertex": per_vertex, "voxel": per_voxel})
-    write("segments", rows, surface, settings)
+    write("segments", rows, surface, settings.model_dump())
 
     sets = params.geometry.sets
+    used = {**settings.model_dump(), **sets.model_dump()}
     is_ray_cast = sets.projection == "ray_casting"
     sources = {f"{k:g}": ids for k, ids in (per_vertex if is_ray_cast else per_voxel).items()}
     if mesh.label is not None:
-        label = np.where(mesh.label == IGNORE, -1, mesh.label.astype(np.int32))
+        label = label_sets(mesh.label)
         sources[LABELS] = label if is_ray_cast else to_voxels(label)
     if is_ray_cast:
         rows = _ray_cast_set_rows(files["frames"], mesh, sources, sets.min_pixels)
-        write("sets", rows, [*surface, files["frames"]], sets)
+        write("sets", rows, [*surface, files["frames"]], used)
     else:
         _check_origin(files["correspondences"], files["frames"], files["voxels"])
         rows = _set_rows(files["correspondences"], sources, sets.min_pixels)
-        write("sets", rows, [*surface, files["correspondences"]], sets)
+        write("sets", rows, [*surface, files["correspondences"]], used)
     shown = ", ".join(f"{ids.max(initial=-1) + 1} (k {k:g})" for k, ids in per_vertex.items())
     return f"{scene}: {len(mesh.vertices)} vertices -> segments: {shown}"
 

@@ -5,7 +5,6 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def runner(
-    work: Callable[[Params, str, Path], str], alone: bool = True
+    work: Callable[[Params, str, Path], str], stem: str = ""
 ) -> Callable[[argparse.Namespace], None]:
     """Command that does `work(params, scene, artifacts folder)` and prints the line it returns.
 
     Args:
         work: Makes some of the artifacts of one scene.
-        alone: Whether no other run may be at work on the scene's artifacts meanwhile.
+        stem: Stem of the only file that it makes, if it may run beside other stages; see
+            `atomic.exclusive`.
     """
 
     def run(args: argparse.Namespace) -> None:
         params, scene = load_params(), check_scene_name(args.scene)
         out_dir = args.out or layout.artifacts_dir(params.dataset.name)
-        with exclusive(layout.scene_dir(out_dir, scene)) if alone else nullcontext():
+        with exclusive(layout.scene_dir(out_dir, scene), stem):
             print(work(params, scene, out_dir))
 
     return run

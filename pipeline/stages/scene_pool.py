@@ -2,9 +2,11 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -15,11 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scene: `made`, `kept`, `valid`, `invalid` or `failed`, and why."""
+    """What became of one scene: `made`, `kept`, `valid`, `invalid` or `failed`, and why.
+
+    `state` is what `build_artifacts.remember` notes of a scene that was made.
+    """
 
     scene: str
     kind: str
     text: str
+    state: str = ""
 
     @property
     def is_bad(self) -> bool:
@@ -35,22 +41,54 @@ def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def in_processes(work: Callable[[str], Outcome], scenes: list[str], jobs: int) -> Iterator[Outcome]:
-    """Outcomes of `work(scene)`, which must not raise, in the order in which they are done."""
+    """Outcomes of `work(scene)`, which must not raise, in the order in which they are done.
+
+    A killed process takes those beside it along: their scenes are then tried again one by one, and
+    only one that is killed alone has failed.
+    """
     # One thread per process: the processes share the cores. Read by OpenMP when it starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with ProcessPoolExecutor(min(jobs, len(scenes)), get_context("spawn")) as pool:
-        futures: dict[Future[Outcome], str] = {pool.submit(work, scene): scene for scene in scenes}
-        try:
-            for future in as_completed(futures):
+    waiting = deque(scenes)
+    while waiting:
+        lost = yield from _until_killed(work, waiting, jobs)
+        for scene in lost:
+            if jobs == 1 or (yield from _until_killed(work, deque([scene]), 1)):
+                text = "its process was killed, with none beside it (out of memory?)"
+                yield Outcome(scene, "failed", text)
+
+
+def _until_killed(
+    work: Callable[[str], Outcome], waiting: deque[str], jobs: int
+) -> Generator[Outcome, None, list[str]]:
+    """Work in one pool until all scenes are done or a process is killed.
+
+    Args:
+        work: As in `in_processes`.
+        waiting: Scenes; those that are started are taken out.
+        jobs: Processes.
+
+    Returns:
+        Scenes that were started and have no outcome.
+    """
+    lost: list[str] = []
+    running: dict[Future[Outcome], str] = {}
+    with ProcessPoolExecutor(min(jobs, len(waiting)), get_context("spawn")) as pool:
+        while True:
+            with suppress(BrokenProcessPool):  # killed just now; the running ones say so, too
+                # Not all at once: what the pool has queued is lost with its processes.
+                while waiting and not lost and len(running) < jobs:
+                    running[pool.submit(work, waiting[0])] = waiting[0]
+                    waiting.popleft()
+            if not running:
+                return lost
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                scene = running.pop(future)
                 try:
-                    yield future.result()
+                    outcome = future.result()
                 except BrokenProcessPool:
-                    text = "its process, or one beside it, was killed (out of memory?); "
-                    text += "fewer --jobs need less"
-                    yield Outcome(futures[future], "failed", text)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                    lost.append(scene)
+                else:
+                    yield outcome
 
 
 class Display:

@@ -61,7 +61,7 @@ def find_scenes(folder: Path) -> tuple[Path, list[str]]:
     """
     if not folder.is_dir():
         raise StageError(f"{folder}: no such folder; `build-artifacts` or `snakemake` makes it")
-    folder = folder.resolve()
+    folder = folder.absolute()  # a link may have another name than what it points to
     names = {layout.artifact(folder, "", kind).name for kind in layout.ARTIFACT_KINDS}
     if any((folder / name).exists() for name in names):
         return folder.parent, [folder.name]

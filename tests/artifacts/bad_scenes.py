@@ -208,6 +208,12 @@ def png_bomb(side: int) -> bytes:
     return out
 
 
+def flip_middle(data: bytes) -> bytes:
+    """The bytes with another one in their middle."""
+    place = len(data) // 2
+    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
 def outlier_depth() -> np.ndarray:
     """Depth with a few points 65 m away."""
     depth = files.depth(1)

@@ -17,7 +17,7 @@ from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.config import PARAMS_VARIABLE
 from pipeline.schemas import open_artifact, read_table
-from pipeline.stages.build_artifacts import RECORD, make_scene
+from pipeline.stages.build_artifacts import make_scene
 from tests.artifacts import bad_scenes as bad
 from tests.artifacts.bad_scenes import FRAMES, RAW, SCENE
 from tests.readers import reader_files as files
@@ -32,6 +32,8 @@ MEMORY_LIMIT_MB = 60
 LOST, NAN = np.full((4, 4), -np.inf), np.full((4, 4), np.nan)
 ALL_NAN, EMPTY = np.full((192, 3), np.nan), np.empty((0, 3))
 TRUNCATED_2 = {"ok": 2, "truncated": 2}
+#: A whole PNG of the right size, but for a byte of its pixels.
+DAMAGED = bad.flip_middle(files.png(files.color(1)))
 BOMB = bad.png_bomb(6000)  # 72 MB from 70 kB
 
 #: Case -> (reader, damage, and its end: the statuses of the frames, or the error that names it).
@@ -96,6 +98,11 @@ CASES: dict[str, tuple[str, bad.Damage, dict[str, int] | str]] = {
         bad.write("color/000001.png", b""),
         {"ok": 3, "truncated": 1},
     ),
+    "damaged picture": (
+        "posed_folder",
+        bad.write("color/000001.png", DAMAGED),
+        {"ok": 3, "corrupt": 1},
+    ),
     "depth picture of another size": (
         "posed_folder",
         bad.write("depth/000001.png", files.png(files.depth(1, (24, 32)))),
@@ -126,6 +133,11 @@ CASES: dict[str, tuple[str, bad.Damage, dict[str, int] | str]] = {
         "posed_folder",
         bad.remove("color/000001.png", "depth/000001.png", "pose/000001.txt"),
         {"ok": 3},
+    ),
+    "intrinsics with a skew": (
+        "posed_folder",
+        bad.write("intrinsics.txt", b"500 0.5 320\n0 500 240\n0 0 1\n"),
+        r"intrinsics\.txt: not the intrinsics of a pinhole camera",
     ),
     "no intrinsics file": (
         "posed_folder",
@@ -164,7 +176,7 @@ def check_whole(folder: Path) -> None:
         if path.suffix == ".parquet":
             open_artifact(path, path.stem).read()
         else:
-            assert path.name in ("mesh.ply", RECORD), path
+            assert path.name == "mesh.ply", path
 
 
 def counts(out: Path) -> dict[str, int]:
@@ -202,6 +214,8 @@ def test_bad_input(case, tmp_path, monkeypatch, capfd):
         assert outcome.kind == "failed"
         assert re.search(end, outcome.text)
         assert "Traceback" not in outcome.text
+        # Frames are looked at after the mesh; a mesh that is refused is not there.
+        assert not layout.mesh(out, SCENE).exists() or "nothing is left" in outcome.text
     else:
         assert set(ended.values()) == {0}, errors
         assert counts(out) == end

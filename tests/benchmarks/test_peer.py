@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.geometry import peer, peer_jobs, peer_loader
 from benchmarks.geometry.segmentator import Segmentator, compiler, same_partition
-from pipeline.geometry.correspondence import match_pixels, match_pixels_to_voxels
+from pipeline.geometry.correspondence import VoxelMatcher, match_pixels
 from pipeline.geometry.mesh import Mesh
 from pipeline.geometry.overlap import compute_overlaps, depth_to_cloud, downsample_cloud
 from pipeline.geometry.oversegmentation import oversegment
@@ -106,7 +106,7 @@ def test_voxel_matches_are_equal_where_there_is_depth() -> None:
     cells = voxels.coords.astype(np.int64) + first
     _, raw, pose = FRAMES[1]
     depth = metres(raw)
-    pixel, voxel, _ = match_pixels_to_voxels(depth, K, pose, voxels, "pri3d", peer_loader.VOXEL_Z_M)
+    pixel, voxel, _ = VoxelMatcher(voxels, "pri3d", peer_loader.VOXEL_Z_M).match(depth, K, pose)
     # The peer quantises by truncation: cells below 0 lie one nearer to it.
     coords = torch.from_numpy(cells + (cells < 0))
     theirs = peer_loader.voxel_pixels(coords, *tensors(depth, K, pose)).numpy()

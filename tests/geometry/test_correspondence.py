@@ -20,7 +20,6 @@ from pipeline.geometry.correspondence import (
     Mode,
     VoxelMatcher,
     match_pixels,
-    match_pixels_to_voxels,
     sample_pixel_matches,
 )
 from pipeline.geometry.voxels import Voxels, voxelize
@@ -159,6 +158,13 @@ def room_voxels(size_m: float, pose: np.ndarray = POSE_A) -> Voxels:
     points = world(view(POSE_A), pose)
     points = points[np.isfinite(points).all(axis=1)].astype(np.float32)
     return voxelize(points, np.zeros((len(points), 3), np.uint8), size_m)
+
+
+def match_pixels_to_voxels(  # type: ignore[no-untyped-def]
+    depth: np.ndarray, K: np.ndarray, pose: np.ndarray, voxels: Voxels, mode: Mode, radius: float
+):
+    """Pixel, voxel and distance of the matches of one frame."""
+    return VoxelMatcher(voxels, mode, radius).match(depth, K, pose)
 
 
 class TestVoxelsStrict:

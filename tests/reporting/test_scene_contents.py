@@ -2,6 +2,7 @@
 
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline import layout
+from pipeline.geometry.mesh import read_ply, write_ply
 from pipeline.reporting.scene_contents import Matching, SceneContents, stored_matching
 from pipeline.reporting.scene_pictures import _ticks
 from pipeline.schemas import ArtifactError, read_table
@@ -22,17 +24,25 @@ def contents(repository_of_raw_room: Path) -> SceneContents:
     return SceneContents(repository_of_raw_room / layout.artifacts_dir("rooms"), SCENE)
 
 
-@pytest.fixture(scope="module")
-def cast_contents(
-    artifacts_dir: Path, raw_dir: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="module", params=["voxel_map", "ray_casting"])
+def set_contents(
+    artifacts_dir: Path,
+    raw_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> SceneContents:
-    """The same scene, its sets made by ray casting."""
-    out = tmp_path_factory.mktemp("cast")
+    """The same scene, the floor of its mesh labelled, its sets by either projection."""
+    out = tmp_path_factory.mktemp("sets")
     shutil.copytree(artifacts_dir / "room", out / "room")
+    mesh = read_ply(layout.mesh(out, "room"))
+    label = np.where(mesh.vertices[:, 2] < 0.2, 1, 255).astype(np.uint16)
+    write_ply(layout.mesh(out, "room"), replace(mesh, label=label))
     params = raw_params(raw_dir)
-    sets = params.geometry.sets.model_copy(update={"projection": "ray_casting"})
+    changes = {"projection": request.param, "min_pixels": 30}
+    sets = params.geometry.sets.model_copy(update=changes)
     geometry = params.geometry.model_copy(update={"sets": sets})
     oversegment_scene(params.model_copy(update={"geometry": geometry}), "room", out)
+    assert SceneContents(out, "room").are_sets_cast() == (request.param == "ray_casting")
     return SceneContents(out, "room")
 
 
@@ -55,23 +65,34 @@ def test_frames_per_voxel(contents: SceneContents) -> None:
     assert contents.frames_per_voxel().tolist() == expected
 
 
-@pytest.mark.parametrize("projection", ["voxel_map", "ray_casting"])
-def test_pixels_of_sets_are_as_many_as_the_table_says(
-    projection: str, request: pytest.FixtureRequest
-) -> None:
-    is_cast = projection == "ray_casting"
-    contents = request.getfixturevalue("cast_contents" if is_cast else "contents")
-    assert contents.are_sets_cast() == is_cast
-    for frame_id, table in stored(contents, "sets").groupby("frame_id"):
-        shown = contents.frame_sets(frame_id)
-        assert list(shown) == ["0.01", "0.5"]
+def test_pixels_of_sets_are_as_many_as_the_table_says(set_contents: SceneContents) -> None:
+    table = stored(set_contents, "sets")
+    assert set(table["set_source"]) == {"0.01", "0.5", "labels"}
+    assert table["n_pixels"].min() >= 30
+    for frame_id in set_contents.frame_ids:
+        of_frame = table[table["frame_id"] == frame_id]
+        shown = set_contents.frame_sets(frame_id)
+        assert set(shown) == set(of_frame["set_source"])
         for source, (pixel, set_id) in shown.items():
             counts = {i: len(np.unique(pixel[set_id == i])) for i in np.unique(set_id) if i >= 0}
-            rows = table[table["set_source"] == source]
+            rows = of_frame[of_frame["set_source"] == source]
             assert counts == dict(zip(rows["set_id"], rows["n_pixels"], strict=True))
             for row in rows.itertuples():
-                if is_cast:
+                if set_contents.are_sets_cast():
                     np.testing.assert_array_equal(pixel[set_id == row.set_id], row.pixels)
+
+
+@pytest.mark.parametrize("set_contents", ["voxel_map"], indirect=True)
+def test_label_sets_of_another_mesh_are_an_error(
+    set_contents: SceneContents, tmp_path: Path
+) -> None:
+    shutil.copytree(set_contents.artifacts / "room", tmp_path / "room")
+    mesh = read_ply(layout.mesh(tmp_path, "room"))
+    moved = replace(mesh, vertices=(mesh.vertices * np.float32(1.5)).astype(np.float32))
+    for other in (replace(mesh, label=None), moved):
+        write_ply(layout.mesh(tmp_path, "room"), other)
+        with pytest.raises(ArtifactError, match=r"mesh\.ply: the sets are of another mesh"):
+            SceneContents(tmp_path, "room").frame_sets(0)
 
 
 def test_overlap_matrix(contents: SceneContents) -> None:

@@ -6,7 +6,7 @@ import yaml
 
 from pipeline import layout
 from pipeline.__main__ import main
-from pipeline.stages.build_artifacts import RECORD, make_scene
+from pipeline.stages.build_artifacts import RECORDS, make_scene, remember
 from tests.raw_room import raw_params, write_raw_room
 
 
@@ -58,10 +58,11 @@ def test_labels_of_another_dataset_are_not_used(
 
 def test_complete_scenes_are_kept(raw_dir: Path, tmp_path: Path) -> None:
     raw, out = Path(shutil.copytree(raw_dir, tmp_path / "raw")), tmp_path / "out"
-    params = raw_params(raw)
 
     def make(force: bool = False, **matching: object) -> str:
-        return make_scene(raw_params(raw, **matching), "room", out, True, force).kind
+        outcome = make_scene(raw_params(raw, **matching), "room", out, True, force)
+        remember(out, outcome)
+        return outcome.kind
 
     assert [make(), make(), make(force=True), make()] == ["made", "kept", "made", "kept"]
     assert [make(radius_m=0.09), make()] == ["made", "made"]
@@ -70,11 +71,29 @@ def test_complete_scenes_are_kept(raw_dir: Path, tmp_path: Path) -> None:
     pose = raw / "room" / "pose" / "000000.txt"
     pose.write_text(pose.read_text() + "\n")
     assert [make(), make()] == ["made", "kept"]
+    (out / RECORDS).write_text("{")
+    assert [make(), make()] == ["made", "kept"]
 
     # A scene that fails is not complete, whatever is left of an earlier success.
     shutil.rmtree(raw / "room" / "depth")
-    assert make_scene(params, "room", out, True, False).kind == "failed"
-    assert not (out / "room" / RECORD).exists()
+    assert [make(), make()] == ["failed", "failed"]
+
+
+def test_eight_files_a_scene(
+    raw_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And one above them, in which the command notes each scene."""
+    raw, out = Path(shutil.copytree(raw_dir, tmp_path / "raw")), tmp_path / "out"
+    shutil.copytree(raw / "room", raw / "again")
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(yaml.safe_dump(raw_params(raw).model_dump(mode="json")))
+    arguments = ["build-artifacts", "--reader", "posed_folder", "--raw", str(raw)]
+    arguments += ["--out", str(out), "--params", str(params_file), "--jobs", "1"]
+    for end in ("2 made, 0 kept", "0 made, 2 kept"):
+        assert main(arguments) == 0
+        assert end in capfd.readouterr().out
+    assert len(list((out / "room").iterdir())) == len(layout.ARTIFACT_KINDS) + 1 == 8
+    assert {path.name for path in out.iterdir()} == {"room", "again", RECORDS}
 
 
 def test_bugs_keep_their_traceback(

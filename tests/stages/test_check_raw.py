@@ -7,6 +7,9 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.geometry.mesh import Mesh, write_ply
+from pipeline.reporting.measured_docs import read_measurements
+from pipeline.stages import check_raw
+from pipeline.stages.check_raw import SceneReport
 from tests.readers import reader_files as files
 
 
@@ -99,6 +102,34 @@ def test_wrong_folder_and_stride(tmp_path, check):
     assert "fits reader scannet_frames_25k" in output
     status, output = check("--reader", "scannet_frames_25k", "--raw", tmp_path, "--frame-stride", 0)
     assert (status, "at least 1" in output) == (1, True)
+
+
+def test_estimate() -> None:
+    """Two scenes of 20 and 30 frames cost 190 and 435 pairs; only one of them is fused."""
+    reports = [SceneReport("a", 22, has_mesh=True), SceneReport("b", 30)]
+    reports[0].skipped["no_pose"] = 2
+    found = sum(report.core_seconds for report in reports)
+    start, frame, pair, fused = 5.4, 0.04, 0.00028, 0.05
+    assert found == pytest.approx(2 * start + 50 * frame + 30 * fused + (190 + 435) * pair)
+
+
+@pytest.mark.parametrize(
+    ("constant", "row", "unit"),
+    [
+        ("BYTES_PER_FRAME", "disk, all files of a scene", 1000),
+        (
+            "SECONDS_PER_FRAME",
+            "raw .sens -> all artifacts (ScanNet's sizes, 1 of 25 frames kept)",
+            0.001,
+        ),
+        ("SECONDS_PER_PAIR", "overlap, with down-sampling", 0.001),
+        ("SECONDS_PER_SCENE", "three jobs of a scene of 2 frames, numba's cache warm", 1),
+    ],
+)
+def test_costs_are_those_measured(constant: str, row: str, unit: float) -> None:
+    """Of docs/artifacts.md, as far as another machine's may differ."""
+    measured = {found["what"]: found["ours"] for found in read_measurements()["geometry"]["rows"]}
+    assert 0.5 < getattr(check_raw, constant) / (measured[row] * unit) < 2
 
 
 def test_real_sequences(sequences, check):

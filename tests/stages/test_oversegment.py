@@ -9,7 +9,7 @@ import pytest
 from pipeline import layout
 from pipeline.geometry.mesh import read_ply, write_ply
 from pipeline.geometry.oversegmentation import oversegment
-from pipeline.schemas import read_table
+from pipeline.schemas import open_artifact, read_table, stored_metadata
 from pipeline.stages.common import StageError
 from pipeline.stages.oversegment import oversegment_scene
 from tests.raw_room import POSES, raw_params
@@ -52,6 +52,17 @@ def test_sets(artifacts_dir: Path) -> None:
         seen = matches[matches["frame_id"] == frame_id]
         expected = Counter(per_voxel[seen["voxel_index"]].tolist())
         assert dict(zip(found["set_id"], found["n_pixels"], strict=True)) == expected
+
+
+def test_settings_in_the_metadata(artifacts_dir: Path) -> None:
+    """The sets depend on the segments' settings, the segments not on those of the sets."""
+    settings = {}
+    for kind in ("segments", "sets"):
+        parquet = open_artifact(layout.artifact(artifacts_dir, "room", kind), kind)
+        settings[kind] = set(stored_metadata(parquet))
+    of_segments, of_sets = {"k", "min_vertices"}, {"projection", "min_pixels"}
+    assert settings["segments"] >= of_segments
+    assert settings["sets"] - settings["segments"] == of_sets
 
 
 @pytest.fixture

@@ -37,6 +37,19 @@ def test_a_valid_scene(scenes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert printed[2:] == ["1 valid, 0 invalid"]
 
 
+def test_links_keep_the_names_of_scenes(
+    scenes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (scenes / "room").rename(tmp_path / "disk" / "0001")
+    (scenes / "room").symlink_to(tmp_path / "disk" / "0001")
+    (scenes / "unmade").rmdir()
+    (tmp_path / "link").symlink_to(scenes)
+    for folder in (scenes, scenes / "room", tmp_path / "link", tmp_path / "link" / "room"):
+        assert main(["validate", str(folder), "--jobs", "1"]) == 0
+        assert "[1/1] room: valid: " in capfd.readouterr().out
+
+
 def test_a_folder_of_scenes(scenes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     break_sets(scenes / "room")
     (scenes / "room" / ".lock").touch()

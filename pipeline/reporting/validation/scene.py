@@ -44,7 +44,7 @@ class StoredScene:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+        self.folder = folder.absolute()  # its name may be a link's
         self._opened: dict[str, pq.ParquetFile] = {}
         self._views = ByteCache(_VIEW_BYTES)
 

@@ -7,13 +7,10 @@ import pyarrow as pa
 from jaxtyping import Bool, Int32, Int64
 
 from pipeline.geometry.projection import majority_per_voxel
-from pipeline.readers.labels import IGNORE
+from pipeline.readers.labels import LABELS, label_sets
 from pipeline.reporting.validation.findings import Findings, repeated
 from pipeline.reporting.validation.scene import StoredScene, frame_groups
 from pipeline.reporting.validation.values import ragged
-
-#: set_source of the sets that come from the labels of the mesh.
-_LABELS = "labels"
 
 
 def check_sets(scene: StoredScene, found: Findings) -> None:
@@ -49,11 +46,10 @@ def _sources(scene: StoredScene) -> dict[str, dict[str, Int32[np.ndarray, " n"]]
             what = "is not a segment_id for each vertex, or voxel"
             raise scene.unusable("segments", what, f"row group {group}")
         sets[element][f"{table['k'][0].as_py():g}"] = ids
-    label = scene.mesh.label
-    if label is not None:
-        classes = np.where(label == IGNORE, -1, label.astype(np.int32))
-        sets["vertex"][_LABELS] = classes
-        sets["voxel"][_LABELS] = majority_per_voxel(classes, scene.vertex_voxel, len(scene.voxels))
+    if scene.mesh.label is not None:
+        classes = label_sets(scene.mesh.label)
+        sets["vertex"][LABELS] = classes
+        sets["voxel"][LABELS] = majority_per_voxel(classes, scene.vertex_voxel, len(scene.voxels))
     return sets
 
 

@@ -56,7 +56,7 @@ def with_pose(factor: float = 1.0, **entries: float) -> list[float]:
         (setting(1, 0, T_world_camera=with_pose(_15=2.0)), "last row of the pose is not 0 0 0 1"),
         (setting(1, 0, T_world_camera=[None] * 16), "frame 1: T_world_camera: pose"),
         (setting(1, 0, K=[-9.0, 0, 1, 0, 9, 1, 0, 0, 1]), "frame 1: K: not the intrinsics"),
-        (setting(1, 0, K=[9.0, 1, 1, 0, 9, 1, 0, 0, 1]), "frame 1: K: has a skew"),
+        (setting(1, 0, K=[9.0, 1, 1, 0, 9, 1, 0, 0, 1]), "frame 1: K: not the intrinsics"),
         (setting(1, 0, color=b"\xff\xd8 and no more"), "frame 1: color JPEG"),
         (setting(1, 0, depth=b"12"), "frame 1: depth has 2 bytes"),
     ],
