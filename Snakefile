@@ -8,6 +8,7 @@ min_version("9.27")
 include: "rules/common.smk"
 include: "rules/raw.smk"
 include: "rules/geometry.smk"
+include: "rules/share.smk"
 include: "rules/train.smk"
 include: "rules/tables.smk"
 
@@ -16,10 +17,14 @@ rule all_tables:
     default_target: True
     input:
         stamps_of("tables", "artifacts"),
-        SPLITS if PARAMS.rooms else [],
+        lost_artifacts_in_use,
+        SHARED,
+        nothing_outdated,
 
 
 rule all_artifacts:
     input:
         MANIFESTS,
-        SPLITS if PARAMS.rooms else [],
+        lost_artifacts,
+        SHARED,
+        nothing_outdated,

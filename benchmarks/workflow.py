@@ -1,7 +1,9 @@
-"""`python -m benchmarks.workflow`: what Snakemake itself costs for all of ScanNet.
+"""`python -m benchmarks.workflow`: what the machinery costs beside the work.
 
-In a clone with ScanNet's 1,513 scenes as empty files, `all_artifacts` is planned, then run with a
-stand-in for `python` that puts tiny artifacts where the stages would, and asked for once more.
+`scale`: in a clone with ScanNet's 1,513 scenes as empty files, `all_artifacts` is planned, then run
+with a stand-in for `python` that puts tiny artifacts where the stages would, and asked for once
+more. `embedded`: `all_tables` runs on the embedded default (20 minutes), and what the stages' own
+logs say of their time is compared with the whole.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -42,6 +45,8 @@ OUTPUTS = {
 OF_ALL_SCENES = {"all_artifacts", "write_manifest", "write_split"}
 PLAN = ("snakemake", "-n", "all_artifacts")
 RUN = ("snakemake", "--cores", "2", "all_artifacts")
+#: Jobs at a time on the embedded default, and the largest wanted share of them outside the stages.
+CORES, OUTSIDE_PERCENT = 2, 35.0
 #: The wanted: seconds of a plan, seconds of a run that has nothing to do, memory of both.
 PLAN_S, AGAIN_S, MEMORY_GIB = 20.0, 30.0, 1.5
 #: Seconds between two looks at the memory.
@@ -105,29 +110,6 @@ class Clone(Workspace):
             f'#!/bin/sh\ncase "$3" in\n{cases}*) exec "{sys.executable}" "$@" ;;\nesac\n'
         )
 
-    def measure(self, command: tuple[str, ...]) -> "Measured":
-        """Run a command in the clone to its end.
-
-        Raises:
-            RuntimeError: it failed; the end of its output is in the text.
-        """
-        log = self.root / "output.txt"
-        start = time.perf_counter()
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                command, cwd=self.root, env=self.environment, stdout=output, stderr=output
-            )
-        peak = 0
-        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            peak = max(peak, _tree_bytes(process.pid))
-            time.sleep(INTERVAL_S)
-        wall_s = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
-        text, usage = log.read_text(errors="replace"), ended[2]
-        if process.returncode:
-            raise RuntimeError(f"{shlex.join(command)} failed: {text[-3000:]}")
-        return Measured(wall_s, usage.ru_utime + usage.ru_stime, peak, text)
-
 
 def _tree_bytes(pid: int) -> int:
     """Resident memory of a process and all below it; pages that they share count for each."""
@@ -163,6 +145,30 @@ class Measured:
         return f"{self.cpu_s:.1f} s of CPU time; 1-minute load at the end {os.getloadavg()[0]:.1f}"
 
 
+def measure(clone: Workspace, command: tuple[str, ...]) -> Measured:
+    """Run a command in a clone to its end.
+
+    Raises:
+        RuntimeError: it failed; the end of its output is in the text.
+    """
+    log = clone.root / "output.txt"
+    start = time.perf_counter()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=clone.root, env=clone.environment, stdout=output, stderr=output
+        )
+    peak = 0
+    while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+        peak = max(peak, _tree_bytes(process.pid))
+        time.sleep(INTERVAL_S)
+    wall_s = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(ended[1])
+    text, usage = log.read_text(errors="replace"), ended[2]
+    if process.returncode:
+        raise RuntimeError(f"{shlex.join(command)} failed: {text[-3000:]}")
+    return Measured(wall_s, usage.ru_utime + usage.ru_stime, peak, text)
+
+
 def planned_jobs(output: str) -> dict[str, int]:
     """Rule -> number of jobs, from the table that Snakemake prints."""
     table = output.partition("Job stats:")[2].partition("\n\n")[0]
@@ -189,7 +195,7 @@ def workflow_rows(clone: Clone) -> Iterator[Row]:
         limit = None if limit_s is None else MEMORY_GIB
         yield row(f"{what}: memory", "GiB", measured.peak_bytes / 2**30, limit, "all its processes")
 
-    plan = clone.measure(PLAN)
+    plan = measure(clone, PLAN)
     jobs = planned_jobs(plan.output)
     n_jobs = sum(jobs.values())
     yield from cost(f"{shlex.join(PLAN)}, {n:,} scenes, nothing made", plan, PLAN_S)
@@ -198,7 +204,7 @@ def workflow_rows(clone: Clone) -> Iterator[Row]:
     per_scene = sum(number for rule, number in jobs.items() if rule not in OF_ALL_SCENES) / n
     yield row("jobs a scene", "", per_scene, 3, f"without {', '.join(sorted(OF_ALL_SCENES))}")
 
-    run = clone.measure(RUN)
+    run = measure(clone, RUN)
     yield from cost(f"{shlex.join(RUN)}, with stages that take no time", run, None)
     yield row("the same for each job", "ms", 1000 * run.wall_s / n_jobs)
     yield row("artifacts a scene", "files", _count_files(clone.artifacts) / n, 8)
@@ -206,30 +212,68 @@ def workflow_rows(clone: Clone) -> Iterator[Row]:
     records = _count_files(clone.root / ".snakemake/metadata") / n
     yield row("Snakemake's records a scene", "files", records, note="one for an output")
 
-    again = clone.measure(RUN)
+    again = measure(clone, RUN)
     if "Nothing to be done" not in again.output:
         raise RuntimeError(f"a finished run is run again: {again.output[-3000:]}")
     yield from cost(f"{shlex.join(RUN)}, {n:,} scenes, all made", again, AGAIN_S)
 
-    job = clone.measure(job_command(clone.scenes[0]))
+    job = measure(clone, job_command(clone.scenes[0]))
     note = f"Slurm's plugin starts two of them for every job; {job.note}"
     yield row("Snakemake's start within a Slurm job", "s", job.wall_s, note=note)
+
+
+def own_seconds(logs: Path) -> dict[str, float]:
+    """Command -> seconds within the stages, without the start of their processes.
+
+    Args:
+        logs: Folder of the jobs' logs, each with the line in which a command says what it cost.
+    """
+    seconds: Counter[str] = Counter()
+    for log in logs.rglob("*.log"):
+        for command, value in re.findall(r"^([a-z-]+): ([\d.]+) s and ", log.read_text(), re.M):
+            seconds[command] += float(value)
+    return dict(seconds)
+
+
+def embedded_rows(clone: Workspace, cores: int) -> Iterator[Row]:
+    """Run everything on the embedded default, on that many cores."""
+    shutil.copy(REPOSITORY / "presets/embedded.yaml", clone.root / "params.yaml")
+    run = measure(clone, ("snakemake", "--cores", str(cores), "all_tables"))
+    own = own_seconds(clone.root / "logs")
+    shown = ", ".join(f"{name} {value:.0f}" for name, value in sorted(own.items()))
+    yield Row(
+        f"all_tables of the embedded default, {cores} jobs at a time: share outside the stages",
+        "%",
+        100 * (1 - sum(own.values()) / (cores * run.wall_s)),
+        at_most=OUTSIDE_PERCENT,
+        compilation="counted",
+        note=f"{run.wall_s:.0f} s wall, {run.cpu_s:.0f} s of CPU time; seconds in the stages: "
+        f"{shown}; the rest is starting processes, DVC, Snakemake, and jobs that wait for others",
+    )
+
+
+def _shown(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        print_line(row)
+        yield row
 
 
 def main() -> None:
     """Measure, print and store the rows."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.workflow")
+    parser.add_argument("--only", choices=["scale", "embedded"], help="default: both")
     parser.add_argument("--scenes", type=int, default=N_SCENES, metavar="N", help="scenes")
     parser.add_argument("--record", type=Path, metavar="FILE", help="e.g. docs/measurements.json")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="for files; default: temporary")
     args = parser.parse_args()
     if args.record and args.scenes != N_SCENES:
         parser.error(f"only the figures of {N_SCENES} scenes are for --record")
+    rows = []
     with tempfile.TemporaryDirectory(prefix="workflow-", dir=args.folder) as folder:
-        rows = []
-        for row in workflow_rows(Clone(Path(folder), args.scenes)):
-            print_line(row)
-            rows.append(row)
+        if args.only != "embedded":
+            rows += _shown(workflow_rows(Clone(Path(folder, "scale"), args.scenes)))
+        if args.only != "scale":
+            rows += _shown(embedded_rows(Workspace(Path(folder, "embedded")), CORES))
     print_table(rows)
     if args.record:
         record(args.record, rows, "workflow", "python -m benchmarks.workflow", ("snakemake", "dvc"))

@@ -3,9 +3,13 @@
 import argparse
 import importlib
 import os
+import resource
+import signal
 import sys
+import time
 
 from pipeline.stages.common import USER_ERRORS
+from pipeline.stages.write_fingerprints import check_code
 
 #: Command -> (module of pipeline.stages, help). Modules are imported only when they are run.
 COMMANDS = {
@@ -24,9 +28,26 @@ COMMANDS = {
     "finetune": ("finetune", "all tasks and protocols of one pretraining and seed"),
     "make-tables": ("make_tables", "metrics -> result tables and figures"),
     "run-stage": ("run_stage", "run one DVC stage for Snakemake and record it"),
+    "share-artifacts": ("share_artifacts", "let dvc push and pull carry the artifacts, too"),
     "print-tables": ("print_tables", "show the result tables of the current dataset"),
+    "write-fingerprints": ("write_fingerprints", "hash the code of each stage, for DVC"),
     "write-docs": ("write_docs", "regenerate the parts of docs/ that come from the code"),
 }
+
+#: Commands that run as jobs: what they cost stands at the end of their logs.
+JOBS = (
+    *("make-room", "extract-frames", "oversegment", "find-overlaps", "write-manifest"),
+    *("pretrain", "finetune", "make-tables"),
+)
+
+
+def _cost(command: str, seconds: float) -> str:
+    """Time without the start of the process, and peak memory, to size a cluster's jobs by."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return (
+        f"{command}: {seconds:.1f} s and {usage.ru_utime + usage.ru_stime:.1f} s of CPU time, "
+        f"{usage.ru_maxrss / 1024:.0f} MB at most"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
             subparser.set_defaults(run=stage.run)
     args = parser.parse_args(arguments)
     try:
+        check_code(COMMANDS[args.command][0])
+        start = time.perf_counter()
         status = args.run(args)
+        if args.command in JOBS:
+            print(_cost(args.command, time.perf_counter() - start), file=sys.stderr)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,4 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # run_stage.py has it ignored, for DVC
+    status = main()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # too late: what is stored shall count
+    sys.exit(status)

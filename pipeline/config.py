@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.params_problems import describe
+from pipeline.yaml_file import YamlError, read_yaml
 
 #: Largest match radius in voxels, as in geometry.correspondence (which config cannot import).
 MAX_RADIUS_VOXELS = 3
@@ -31,7 +33,7 @@ class ParamsError(Exception):
 class Section(BaseModel):
     """A section of params.yaml: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -197,7 +199,9 @@ class Model(Section):
         "random", description="start of the 2D encoder (the papers: ImageNet checkpoint)"
     )
     init_checkpoint: str | None = Field(
-        None, description="torchvision state dict (.pth, .safetensors) for init: checkpoint"
+        None,
+        description="for init: checkpoint: torchvision's state dict (.pth, .safetensors), or "
+        "Detectron2's conversion of one (.pkl)",
     )
     sparse_backend: Literal["torch"] = Field("torch", description="3D convolution")
     sparse_planes: list[int] = Field(
@@ -252,7 +256,12 @@ class Pretraining(Section):
         description="pairs of one scene drawn together; they share one pass of the 3D network "
         "(papers: 1, pairs drawn one by one)",
     )
-    accumulation: int = Field(1, ge=1, description="steps are split into this many parts")
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="steps are split into this many parts, whose gradients are averaged; up to as "
+        "many processes (GPUs) share them, and how many do changes nothing but the time",
+    )
     learning_rate: Positive = Field(0.1, description="initial rate (papers: 0.1)")
     momentum: Fraction = Field(0.9, description="SGD momentum")
     dampening: Fraction = Field(0.1, description="SGD dampening (code: 0.1)")
@@ -320,6 +329,14 @@ class Params(Section):
     tables: list[Literal["000.t1"]] = Field(["000.t1"], description="tables to make")
 
     @model_validator(mode="after")
+    def _names_stand_once(self) -> "Params":
+        for key in ("seeds", "rows", "tables"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} is {values}, but each may stand there once")
+        return self
+
+    @model_validator(mode="after")
     def _rows_are_variants(self) -> "Params":
         unknown = sorted(set(self.rows) - set(self.variants))
         if unknown:
@@ -374,17 +391,16 @@ def load_params(path: str | os.PathLike[str] | None = None) -> Params:
     """
     file = Path(path) if path is not None else params_path()
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file)
     except FileNotFoundError as error:
         raise ParamsError(f"{file}: no such file; copy one of presets/ to params.yaml") from error
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{file}: not valid YAML: {error}") from error
+    except OSError as error:
+        raise ParamsError(f"{file}: cannot be read: {error.strerror}") from error
+    except YamlError as error:
+        raise ParamsError(str(error)) from error
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        problems = [
-            f"  {'.'.join(str(part) for part in problem['loc']) or '(file)'}: "
-            f"{problem['msg']} (is: {problem['input']!r})"[:300]
-            for problem in error.errors()
-        ]
-        raise ParamsError(f"{file}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
+        problems = describe(error, content, Params)
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ParamsError(f"{file}: {len(problems)} problem(s)\n{lines}") from error

@@ -18,6 +18,9 @@ ARTIFACT_KINDS = (
     "labelled_frames",
 )
 
+#: Scratch of the trainings; their locks too.
+CHECKPOINTS = Path("checkpoints")
+
 
 def scene_dir(artifacts_dir: Path, scene: str) -> Path:
     """Folder of one scene's artifacts below any artifacts folder."""
@@ -51,6 +54,11 @@ def split(dataset: str) -> Path:
     return Path("manifests") / dataset / "split.json"
 
 
+def shared_artifacts(dataset: str) -> Path:
+    """DVC's record of the artifacts, one entry a scene; it exists where they are shared."""
+    return Path("manifests") / dataset / "artifacts.dvc"
+
+
 def pretrained(dataset: str, variant: str, seed: int) -> Path:
     """Folder with `model.safetensors` and `metadata.json` of one pretraining."""
     return Path("models") / dataset / "pretrained" / f"{variant}-s{seed}"
@@ -76,6 +84,16 @@ def tables_dir(dataset: str) -> Path:
     return Path("results") / "tables" / dataset
 
 
+def scores(dataset: str, variant: str) -> Path:
+    """What `dvc metrics` shows of a row of the tables."""
+    return tables_dir(dataset) / "metrics" / f"{variant}.json"
+
+
+def curve(dataset: str, name: str) -> Path:
+    """What `dvc plots` draws: one line a row of the tables."""
+    return tables_dir(dataset) / "curves" / f"{name}.json"
+
+
 def inspection_dir(scene: str) -> Path:
     """Folder of the pictures that `inspect` draws, unless told otherwise."""
     return Path("results/inspect") / scene
@@ -83,9 +101,19 @@ def inspection_dir(scene: str) -> Path:
 
 def checkpoint_dir(stage: str, dataset: str, variant: str, seed: int) -> Path:
     """Scratch folder of an unfinished training run; removed when it ends."""
-    return Path("checkpoints") / dataset / stage / f"{variant}-s{seed}"
+    return CHECKPOINTS / dataset / stage / f"{variant}-s{seed}"
+
+
+def stage_name(stage: str, dataset: str, variant: str, seed: int) -> str:
+    """DVC's name of one training: `pretrain@rooms-view-0`."""
+    return f"{stage}@{dataset}-{variant}-{seed}"
 
 
 def stamp(stage: str) -> Path:
     """Snakemake's witness that a DVC stage is up to date: the stage's entry of dvc.lock."""
     return Path(".stamps") / f"{stage}.json"
+
+
+def fingerprint(stage: str) -> Path:
+    """Hashes of the code of a module of pipeline.stages."""
+    return Path("fingerprints") / f"{stage}.json"

@@ -4,9 +4,11 @@ docs/artifacts.md is generated from this module (`python -m pipeline write-docs`
 """
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -229,35 +231,62 @@ def to_table(kind: str, columns: Mapping[str, object]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMAS[kind])
 
 
-def open_artifact(
-    path: str | os.PathLike[str], kind: str, with_checksums: bool = False
-) -> pq.ParquetFile:
+class Artifact(pq.ParquetFile):
+    """A Parquet file whose pages are compared with their checksums as they are read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, page_checksum_verification=True)
+        self._path = path
+
+    def read(self, *args: Any, **options: Any) -> pa.Table:
+        """All rows; ArtifactError if they are damaged."""
+        with _named_damage(self._path, ""):
+            return super().read(*args, **options)
+
+    def read_row_group(self, i: int, *args: Any, **options: Any) -> pa.Table:
+        """One row group; ArtifactError if it is damaged."""
+        with _named_damage(self._path, f"row group {i} "):
+            return super().read_row_group(i, *args, **options)
+
+
+@contextmanager
+def _named_damage(file: Path, part: str) -> Iterator[None]:
+    try:
+        yield
+    except PARQUET_ERRORS as error:
+        raise ArtifactError(f"{file}: {part}cannot be read ({error}); {remedy(file)}") from error
+
+
+def remedy(file: Path) -> str:
+    """How a damaged artifact is made again; what is made from it changes only if its bytes do."""
+    return f"`rm {shlex.quote(str(file))} && snakemake --cores 2 all_artifacts` makes it again"
+
+
+def open_artifact(path: str | os.PathLike[str], kind: str) -> Artifact:
     """Open an artifact and check its schema.
 
     Args:
         path: The file.
         kind: Key of SCHEMAS.
-        with_checksums: Whether reading compares the checksum of every page.
 
     Raises:
         ArtifactError: missing, unreadable, or of another kind or schema version.
     """
     file = Path(path)
-    remedy = "delete it, then `snakemake --cores 2 all_artifacts` makes it again"
     try:
-        parquet = pq.ParquetFile(file, page_checksum_verification=with_checksums)
+        parquet = Artifact(file)
         stored = parquet.schema_arrow
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{file}: missing; `snakemake --cores 2 all_artifacts` makes it"
         ) from error
     except PARQUET_ERRORS as error:
-        raise ArtifactError(f"{file}: not readable as Parquet ({error}); {remedy}") from error
+        raise ArtifactError(f"{file}: not readable as Parquet ({error}); {remedy(file)}") from error
     version = stored_metadata(parquet).get("schema_version", "none")
     if version != str(SCHEMA_VERSION) or not stored.equals(SCHEMAS[kind], check_metadata=False):
         raise ArtifactError(
             f"{file}: is not a {kind} table of schema version {SCHEMA_VERSION} "
-            f"(its version: {version}); {remedy}"
+            f"(its version: {version}); {remedy(file)}"
         )
     return parquet
 

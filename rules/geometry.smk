@@ -1,4 +1,5 @@
 # Raw scene -> Parquet artifacts: at most three jobs a scene, then one manifest per artifact kind.
+# --wait: jobs of a Snakemake that was killed may still be at work.
 rule extract_frames:
     input:
         raw_files,
@@ -12,6 +13,7 @@ rule extract_frames:
     log:
         "logs/extract_frames/{scene}.log",
     params:
+        code=code_of("extract_frames"),
         settings=PARAMS.values(
             "dataset.reader",
             "dataset.frame_stride",
@@ -25,7 +27,7 @@ rule extract_frames:
             "geometry.matching",
         ),
     shell:
-        "python -m pipeline extract-frames {wildcards.scene:q} > {log:q} 2>&1"
+        "python -m pipeline extract-frames --wait {wildcards.scene:q} > {log:q} 2>&1"
 
 
 rule oversegment:
@@ -43,9 +45,10 @@ rule oversegment:
     log:
         "logs/oversegment/{scene}.log",
     params:
+        code=code_of("oversegment"),
         settings=PARAMS.values("geometry.oversegmentation", "geometry.sets"),
     shell:
-        "python -m pipeline oversegment {wildcards.scene:q} > {log:q} 2>&1"
+        "python -m pipeline oversegment --wait {wildcards.scene:q} > {log:q} 2>&1"
 
 
 rule find_overlaps:
@@ -56,6 +59,7 @@ rule find_overlaps:
     log:
         "logs/find_overlaps/{scene}.log",
     params:
+        code=code_of("find_overlaps"),
         settings=PARAMS.values(
             "dataset.reader",
             "dataset.frame_stride",
@@ -67,7 +71,7 @@ rule find_overlaps:
             ),
         ),
     shell:
-        "python -m pipeline find-overlaps {wildcards.scene:q} > {log:q} 2>&1"
+        "python -m pipeline find-overlaps --wait {wildcards.scene:q} > {log:q} 2>&1"
 
 
 rule write_manifest:
@@ -77,8 +81,10 @@ rule write_manifest:
         str(layout.manifest(DATASET, "{kind}")),
     log:
         "logs/write_manifest/{kind}.log",
+    params:
+        code=code_of("write_manifest"),
     shell:
-        "python -m pipeline write-manifest {wildcards.kind} > {log} 2>&1"
+        "python -m pipeline write-manifest {wildcards.kind:q} > {log:q} 2>&1"
 
 
 rule write_split:
@@ -89,7 +95,8 @@ rule write_split:
     log:
         "logs/write_split.log",
     params:
+        code=code_of("write_manifest"),
         settings=PARAMS.values("dataset.scenes", "dataset.validation_scenes"),
         scenes=lambda wildcards: scenes(),
     shell:
-        "python -m pipeline write-manifest split > {log} 2>&1"
+        "python -m pipeline write-manifest split > {log:q} 2>&1"

@@ -19,9 +19,10 @@ if PARAMS.rooms is not None:
         log:
             "logs/make_room/{scene}.log",
         params:
+            code=code_of("make_room"),
             settings=PARAMS.values(*ROOM_SETTINGS),
         shell:
-            "python -m pipeline make-room {wildcards.scene} > {log} 2>&1"
+            "python -m pipeline make-room {wildcards.scene:q} > {log:q} 2>&1"
 
     rule write_splits:
         output:
@@ -30,6 +31,7 @@ if PARAMS.rooms is not None:
         log:
             "logs/write_splits.log",
         params:
+            code=code_of("make_room"),
             settings=PARAMS.values("rooms.n_train", "rooms.n_validation"),
         shell:
-            "python -m pipeline make-room --splits > {log} 2>&1"
+            "python -m pipeline make-room --splits > {log:q} 2>&1"

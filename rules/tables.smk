@@ -12,10 +12,12 @@ rule tables:
     log:
         "logs/tables/{item}.log",
     shell:
-        "python -m pipeline run-stage tables@{wildcards.item} > {log} 2>&1"
+        "python -m pipeline run-stage tables@{wildcards.item:q} > {log:q} 2>&1"
 
 
-rule artifacts:
+# A checkpoint: after it, Snakemake plans anew. What waits for artifacts that turned out to be the
+# same as before has its stamp (run-stage) and is left out, instead of being submitted for nothing.
+checkpoint artifacts:
     input:
         stage_inputs("artifacts"),
     output:
@@ -23,4 +25,4 @@ rule artifacts:
     log:
         "logs/artifacts/{item}.log",
     shell:
-        "python -m pipeline run-stage artifacts@{wildcards.item} --commit > {log} 2>&1"
+        "python -m pipeline run-stage artifacts@{wildcards.item:q} --commit > {log:q} 2>&1"

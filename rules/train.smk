@@ -1,5 +1,6 @@
 # DVC's long stages as Snakemake jobs: `dvc repro --single-item`, then a stamp (dvc_bridge.py).
 # Their params are DVC's business: reconcile() removes the stamp of a stage whose params changed.
+# `exec`: Slurm's SIGTERM before the time limit would end the shell, and with it the job.
 rule pretrain:
     input:
         stage_inputs("pretrain"),
@@ -8,7 +9,7 @@ rule pretrain:
     log:
         "logs/pretrain/{item}.log",
     shell:
-        "OMP_NUM_THREADS={threads} python -m pipeline run-stage pretrain@{wildcards.item} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage pretrain@{wildcards.item:q} > {log:q} 2>&1"
 
 
 rule finetune:
@@ -19,4 +20,4 @@ rule finetune:
     log:
         "logs/finetune/{item}.log",
     shell:
-        "OMP_NUM_THREADS={threads} python -m pipeline run-stage finetune@{wildcards.item} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune@{wildcards.item:q} > {log:q} 2>&1"

@@ -21,7 +21,8 @@ from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
 from pipeline.data.store import SceneStore
 from pipeline.readers.imaging import decode_depth, encode_depth
-from pipeline.stages.common import resolve_split
+from pipeline.stages.scene_lists import resolve_split
+from pipeline.stages.write_manifest import write_manifest
 
 SIZE = (48, 64)
 K = np.array([[40.0, 0, 31.5], [0, 40.0, 23.5], [0, 0, 1]])
@@ -278,5 +279,8 @@ def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifacts: Path):
         shutil.copy(Path(__file__).parents[1] / "dvc.yaml", "dvc.yaml")
         write_json(layout.split(params.dataset.name), resolve_split(params))
         shutil.copytree(artifacts, layout.artifacts_dir(params.dataset.name))
+        for kind in layout.ARTIFACT_KINDS:
+            if list(artifacts.glob(f"*/{kind}.parquet")):
+                write_manifest(params, kind)
 
     return enter_workspace

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import parse_yaml
 from pydantic import ValidationError
 
 from pipeline import config
@@ -53,6 +54,76 @@ def test_names_key_value_and_choices(tmp_path: Path) -> None:
     assert "(is: 0)" in text
     assert "'scannet'" in text
     assert "finetuning.epoch" in text
+
+
+def message(tmp_path: Path, text: str) -> str:
+    """Problems of a params file, without the file's name."""
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(ParamsError) as error:
+        load_params(file)
+    return str(error.value).removeprefix(f"{file}: ")
+
+
+def test_says_what_is_allowed(tmp_path: Path) -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    del content["labelled"], content["dataset"]["reader"]
+    content["dataset"]["scenes"] = 5
+    content["variants"]["view"] = {"loss": ["view"], "losses": ["color"]}
+    content["pretraining"] |= {"learning_rate": float("inf"), "steps": "many"}
+    content["room"] = {}
+    lines = message(tmp_path, yaml.safe_dump(content)).splitlines()
+    assert lines[0] == "8 problem(s)"
+    for start, allowed in {
+        "labelled: missing; needed: ": "a section with the keys reader, raw_dir",
+        "dataset.reader: missing; needed: ": "layout of the raw folder",
+        "dataset.scenes: ": "string (is: 5), or: Input should be a valid list (is: 5); needed",
+        "variants.view.loss: unknown key (is: ['view']); ": "known: losses, linear, learning_rate",
+        "variants.view.losses.0: ": "Input should be 'view' or 'geo' (is: 'color')",
+        "pretraining.learning_rate: ": "finite number (is: inf)",
+        "pretraining.steps: ": "valid integer",
+        "room: unknown key (is: {}); known: ": "dataset, labelled, rooms, geometry",
+    }.items():
+        assert any(line.startswith(f"  {start}") and allowed in line for line in lines), start
+
+
+@pytest.mark.parametrize("key", ["seeds", "rows"])
+def test_a_name_stands_once(tmp_path: Path, key: str) -> None:
+    """It would be two stages of the same name."""
+    with pytest.raises(ParamsError, match=f"{key} is .*, but each may stand there once"):
+        load_params(edited(tmp_path, **{key: [0, 0] if key == "seeds" else ["view", "view"]}))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("seeds: [0]\nseeds: [1]\n", 'line 2, column 1: found duplicate key "seeds"'),
+        ("dataset: {name: a, name: b}", 'line 1, column 20: found duplicate key "name"'),
+        ("seeds: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("seeds: !!python/name:os.system", "could not determine a constructor"),
+        ("a: [", "line 1, column 5: expected the node content"),
+        ("seeds: [0]\n--- \nseeds: [1]", "but found another document"),
+        ("a: \x01", "special characters are not allowed"),
+    ],
+)
+def test_yaml_is_plain_values_and_every_key_once(tmp_path: Path, text: str, found: str) -> None:
+    assert message(tmp_path, text).startswith("not valid YAML: ")
+    assert found in message(tmp_path, text)
+
+
+def test_numbers_are_those_that_dvc_reads(tmp_path: Path) -> None:
+    """YAML 1.1 takes 1e-2 for a text and 010 for 8."""
+    text = (REPOSITORY / "presets/embedded.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        text.replace("  seed: 0", "  seed: 010").replace("dampening: 0.1", "dampening: 1e-1")
+    )
+    params = load_params(file)
+    with file.open() as stream:
+        as_dvc = parse_yaml(stream.read(), file)
+    assert params.rooms is not None
+    assert params.rooms.seed == as_dvc["rooms"]["seed"] == 10
+    assert params.pretraining.dampening == as_dvc["pretraining"]["dampening"] == 0.1
 
 
 def test_unknown_row(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Batches of overlapping frame pairs for pretraining."""
 
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -21,6 +23,10 @@ MAX_REDRAWS = 200
 
 # Independent random streams, so that a variant's losses never change another stream's draws.
 _ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR = range(5)
+
+
+class WorkerError(Exception):
+    """A process that makes batches is gone; the text says what may be the cause."""
 
 
 @dataclass(frozen=True)
@@ -277,12 +283,33 @@ def _sample(rng: np.random.Generator, n: int, size: int) -> Int64[np.ndarray, " 
     return rng.choice(n, size, replace=n < size)
 
 
-def batch_stream(batches: PairBatches, numbers: range, workers: int) -> Iterator[PairBatch]:
-    """The batches of the given numbers in order, made by `workers` processes (0: by this one)."""
+@contextmanager
+def batch_stream(
+    batches: PairBatches, numbers: Sequence[int], workers: int
+) -> Iterator[Iterator[PairBatch]]:
+    """The batches of the given numbers in order, made by `workers` processes (0: by this one).
+
+    Raises:
+        WorkerError: one of these processes was killed; wherever the context is at that moment.
+    """
     loader = torch.utils.data.DataLoader(
         batches,
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
+        worker_init_fn=_outlive_sigterm,
     )
-    return iter(loader)
+    try:
+        yield iter(loader)
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise WorkerError(
+            f"a process that makes batches (pretraining.workers: {workers}) was killed, perhaps "
+            f"because the memory was full ({error}); start again to go on from the checkpoint"
+        ) from error
+
+
+def _outlive_sigterm(worker: int) -> None:
+    """Slurm's SIGTERM goes to all processes of a job; the training itself ends its workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

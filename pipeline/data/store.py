@@ -18,9 +18,9 @@ from pipeline.data.chunks import frame_box
 from pipeline.geometry.voxels import voxel_centres
 from pipeline.readers.imaging import ImageError, decode_depth
 from pipeline.schemas import (
-    PARQUET_ERRORS,
     ArtifactError,
     open_artifact,
+    remedy,
     row_group_index,
     stored_metadata,
 )
@@ -92,13 +92,15 @@ class PixelVoxels:
         return self.pixel.nbytes + self.voxel_index.nbytes
 
 
-def _decode_image(data: bytes, flags: int, where: str) -> np.ndarray:
+def _decode_image(data: bytes, flags: int, path: Path, frame_id: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
-        raise ArtifactError(
-            f"{where}: an image in it cannot be decoded; delete it and make it again"
-        )
+        raise _bad_frame(path, frame_id, "an image cannot be decoded")
     return image
+
+
+def _bad_frame(path: Path, frame_id: int, problem: str) -> ArtifactError:
+    return ArtifactError(f"{path}, frame {frame_id}: {problem}; {remedy(path)}")
 
 
 #: What a usable frame is decoded from.
@@ -123,17 +125,8 @@ def open_version(path: Path, kind: str, inode: int, mtime_ns: int) -> pq.Parquet
 
 
 def _read_group(path: Path, kind: str, group: int, columns: list[str]) -> pa.Table:
-    """Columns of one row group. Without threads: the data loader's processes share the cores.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    try:
-        return _open(path, kind).read_row_group(group, columns=columns, use_threads=False)
-    except PARQUET_ERRORS as error:
-        raise ArtifactError(
-            f"{path}: row group {group} cannot be read ({error}); delete the file and make it again"
-        ) from error
+    """Columns of one row group. Without threads: the data loader's processes share the cores."""
+    return _open(path, kind).read_row_group(group, columns=columns, use_threads=False)
 
 
 class FrameTable:
@@ -175,23 +168,24 @@ class FrameTable:
     def _decode(self, frame_id: int) -> StoredFrame:
         columns = _FRAME_COLUMNS + ["label"] * (self.kind == "labelled_frames")
         (row,) = _read_group(self.path, self.kind, self._row_groups[frame_id], columns).to_pylist()
-        where = f"{self.path}, frame {frame_id}"
         size = (row["height"], row["width"])
-        color = _decode_image(row["color"], cv2.IMREAD_COLOR_RGB, where)
+        color = _decode_image(row["color"], cv2.IMREAD_COLOR_RGB, self.path, frame_id)
         label = row.get("label")
         try:
             depth = decode_depth(row["depth"], size)
         except ImageError as error:
-            raise ArtifactError(f"{where}: {error}; make it again") from error
+            raise _bad_frame(self.path, frame_id, str(error)) from error
         if color.shape[:2] != size:
-            raise ArtifactError(f"{where}: colour is not {size[1]}x{size[0]}; make it again")
+            raise _bad_frame(self.path, frame_id, f"colour is not {size[1]}x{size[0]}")
+        if label is not None:
+            label = _decode_image(label, cv2.IMREAD_GRAYSCALE, self.path, frame_id)
         return StoredFrame(
             frame_id=frame_id,
             T_world_camera=np.array(row["T_world_camera"], np.float64).reshape(4, 4),
             K=np.array(row["K"], np.float64).reshape(3, 3),
             color=color,
             depth=depth,
-            label=None if label is None else _decode_image(label, cv2.IMREAD_GRAYSCALE, where),
+            label=label,
         )
 
 
@@ -249,8 +243,12 @@ class SceneStore:
             return table[name].combine_chunks().flatten().to_numpy().reshape(-1, 3)
 
         coords = rows("voxel_coords")
-        origin = np.array(json.loads(grid["grid_origin"]))
-        centres = voxel_centres(coords, float(grid["voxel_size_m"]), origin)
+        try:
+            origin, size_m = json.loads(grid["grid_origin"]), float(grid["voxel_size_m"])
+        except (KeyError, ValueError) as error:
+            path = self._voxels_path
+            raise ArtifactError(f"{path}: damaged metadata: {error!r}; {remedy(path)}") from error
+        centres = voxel_centres(coords, size_m, np.array(origin))
         return VoxelGrid(coords, centres, rows("rgb"))
 
     @cached_property

@@ -3,18 +3,21 @@
 import json
 import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipeline.models.detectron2_weights import REFUSED, read_detectron2
 from pipeline.models.unet import UNet2D
 
 #: torchvision's classifier, which an encoder does not have.
 CLASSIFIER = ("fc.weight", "fc.bias")
+#: The class or function in torch's refusal of a file.
+_TORCH_REFUSES = re.compile(r"GLOBAL (\S+)")
 #: At most so many tensors of each kind are named in an error.
 NAMED = 20
 
@@ -23,11 +26,29 @@ class CheckpointError(Exception):
     """Weights that cannot be used; the text names the file and the tensors."""
 
 
+def _load_torch(file: Path) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Torch's text goes on with how to load it all the same, code included.
+        found = _TORCH_REFUSES.search(str(error))
+        cause = f"{found[1]}, {REFUSED}" if found else "a damaged pickle"
+        raise pickle.UnpicklingError(cause) from error
+
+
+#: Suffix -> what reads the file; all others are read as torch's.
+_FORMATS: dict[str, Callable[[Path], object]] = {
+    ".safetensors": load_file,
+    ".pkl": read_detectron2,
+}
+
+
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a flat state dict onto the CPU, without running any code that it may hold.
 
     Args:
-        path: `.safetensors`, or any file of `torch.save`.
+        path: `.safetensors`, `.pkl` of Detectron2 (gets torchvision's names), or any file of
+            `torch.save`.
 
     Returns:
         Name -> tensor.
@@ -38,11 +59,10 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"{file}: no such checkpoint file")
+    read = _FORMATS.get(file.suffix, _load_torch)
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        state = read(file)
+    except Exception as error:  # torch and pickle raise any on damaged bytes
         raise CheckpointError(f"{file}: not a readable checkpoint: {error}") from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         holds = list(state)[:NAMED] if isinstance(state, Mapping) else type(state).__name__
@@ -84,7 +104,7 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: object) 
 
 
 def load_torchvision_encoder(path: str | os.PathLike[str], unet: UNet2D) -> None:
-    """Start a UNet's encoder from a ResNet checkpoint of torchvision's format.
+    """Start a UNet's encoder from a ResNet checkpoint of torchvision's or Detectron2's format.
 
     The classifier is dropped. BatchNorm's batch counters, which checkpoints older than PyTorch
     0.4.1 lack and which have no effect, may be absent. Nothing is downloaded.
@@ -124,10 +144,16 @@ def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
         raise CheckpointError(
             f"{metadata_file}: `model` does not hold the arguments of UNet2D: {error!r}"
         ) from error
+    try:
+        stored = read_state(weights_file)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; `dvc checkout {folder}` brings it back from DVC's cache, or pretrain again"
+        ) from error
     prefix = "unet."
     state = {
         name.removeprefix(prefix): tensor
-        for name, tensor in read_state(weights_file).items()
+        for name, tensor in stored.items()
         if name.startswith(prefix)
     }
     load_strict(unet, state, weights_file)

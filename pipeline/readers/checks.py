@@ -1,5 +1,7 @@
 """Checks that all readers share: names, calibration, poses and depth."""
 
+import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,14 +51,36 @@ def skipping(load: Callable[[int, ColorSize], Frame]) -> LoadFrame:
     return load_or_skip
 
 
-def check_scene_name(scene: str) -> str:
-    """The name, if it is the name of one folder.
+def check_still_there(path: Path) -> None:
+    """Tell a file that is damaged from one that went away, whose frame must not be skipped.
+
+    Args:
+        path: File that was found when its scene was opened and cannot be read now.
 
     Raises:
-        ReaderError: empty, `.` or `..`, or with a path separator: it would leave the raw folder.
+        ReaderError: it is gone: moved, deleted, or its disk is no longer mounted.
     """
-    if scene in ("", ".", "..") or any(character in scene for character in "/\\\0"):
+    if not os.path.lexists(path):
+        raise ReaderError(
+            f"{path}: was there when its scene was opened, and is gone. Bring the folder back (is "
+            "its disk mounted?) and run the same again; the table it was read for is not stored"
+        )
+
+
+def check_scene_name(scene: str) -> str:
+    """The name, if it is the name of one folder and nothing else.
+
+    Raises:
+        ReaderError: empty, `.` or `..`, or with a path separator: it would leave the raw folder;
+            with a leading `-`: an option of a command; with a control character: a second line.
+    """
+    if scene in ("", ".", "..") or any(character in scene for character in "/\\"):
         raise ReaderError(f"{scene!r} is no scene name: it must name one folder")
+    if scene.startswith("-") or any(unicodedata.category(c) == "Cc" for c in scene):
+        raise ReaderError(
+            f"{scene!r} is no scene name: it must not start with - or hold a control character "
+            "(line break, tab, NUL); rename its folder, or leave it out of dataset.scenes"
+        )
     return scene
 
 
@@ -151,12 +175,14 @@ def read_matrix(path: Path, sizes: tuple[int, ...]) -> Float64[np.ndarray, "n n"
 
     Raises:
         ValueError: the file cannot be read or holds something else; the text names the file.
+        ReaderError: it is gone.
     """
     try:
         with path.open(encoding="utf-8") as file:
             words = file.read(_MATRIX_CHARACTERS).split()
         numbers = np.array([float(word) for word in words])
     except OSError as error:
+        check_still_there(path)
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path}: holds something that is no number") from error

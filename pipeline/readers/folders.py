@@ -19,6 +19,7 @@ from pipeline.readers.checks import (
     check_intrinsics,
     check_pose,
     check_scene_name,
+    check_still_there,
     depth_in_metres,
     pose_warning,
     read_matrix,
@@ -301,6 +302,7 @@ def _decode(
             sha256.update(data)
         return decoder(data)
     except OSError as error:
+        check_still_there(path)
         raise FrameProblem("corrupt", f"{path}: cannot be read: {error.strerror}") from error
     except imaging.ImageError as error:
         raise FrameProblem(

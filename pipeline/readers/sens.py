@@ -27,6 +27,7 @@ from pipeline.readers.checks import (
     FrameProblem,
     check_intrinsics,
     check_pose,
+    check_still_there,
     depth_in_metres,
     pose_warning,
 )
@@ -158,6 +159,7 @@ class SensFile:
                 start = int(self.offset[frame_id]) + color_bytes - color_read
                 payload = os.pread(file.fileno(), color_read + depth_bytes, start)
         except OSError as error:
+            check_still_there(self.path)
             raise FrameProblem("corrupt", f"{where}: cannot be read: {error.strerror}") from error
         depth_raw = self._decode_depth(payload[color_read:], where)
         depth = depth_in_metres(depth_raw, self.depth_shift, where)

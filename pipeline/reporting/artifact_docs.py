@@ -38,7 +38,9 @@ ABOUT = {
     ),
     "segments": (
         "The oversegmentation of the mesh for every k, once per vertex of mesh.ply and once per "
-        "voxel.",
+        "voxel. Segments below geometry.oversegmentation.min_vertices are joined with a neighbour; "
+        "a piece of the mesh that no edge connects to the rest has none, so it stays a segment of "
+        "its own, however small.",
         "one per k and element",
     ),
     "sets": (
@@ -54,7 +56,7 @@ ABOUT = {
     ),
     "labelled_frames": (
         "The labelled frames for finetuning and evaluation, with the label image where the "
-        "dataset has one. Only for scenes that have labelled frames.",
+        "dataset has one. A scene without any has an empty table.",
         "one frame each",
     ),
 }
@@ -123,10 +125,18 @@ fused from the frames.
 - Frames, pixels, depth and names follow [conventions.md](conventions.md). Paths are functions of
   pipeline/layout.py.
 
+`build-artifacts` keeps a complete scene if nothing has changed since it was made: the params that
+matter, the raw files, the artifacts themselves, the package version. build.json beside the scenes
+has a short hash of each, and a scene that is made again says which of them changed. A file counts
+by its name below the folder, its size and the time of its last change, not by its content, which
+would have to be read (1.2 TB of ScanNet). So after `cp -r` or `touch` everything is made again,
+after `mv`, `cp -a` or `rsync -a` nothing.
+
 To look into a scene's artifacts, by name or by folder:
 
 ```
 python -m pipeline inspect SCENE                    # all tables in the terminal; a PNG of each kind
+# With options: only what they name.
 python -m pipeline inspect SCENE --frame 7          # colour, depth, matches and segments of a frame
 python -m pipeline inspect SCENE --pair 3 7         # matched pixels of two frames, joined
 python -m pipeline inspect SCENE --segments 0.01    # the segments from above and from the side
@@ -135,7 +145,7 @@ python -m pipeline inspect SCENE --rerun scene.rrd  # a recording of all of it i
 ```
 
 The last one is for [rerun's](https://rerun.io) viewer (`rerun scene.rrd`) and needs
-`pip install '.[rerun]'`."""
+`pip install -e '.[rerun]'`."""
 
 
 def _tables() -> str:

@@ -66,7 +66,7 @@ class SceneInspector:
             (matches["pixel"].to_numpy(), matches["distance_mm"].to_numpy()),
             contents.matching.voxel_m,
             overlays,
-            f"{contents.scene}, frame {frame_id}; grey: nothing known",
+            f"{contents.scene}, frame {frame_id}; blue: no depth; grey: no match, segment or label",
         )
         return path
 

@@ -43,9 +43,10 @@ def draw_pair(
     height, width = images[0].shape[:2]
     uv_a, uv_b = (np.stack([pixel % width, pixel // width], axis=1) for pixel in pixels)
     shown = spread_points(uv_a, n_lines)
-    gap_px = width // 60 + 1
+    gap_px, margin_px = width // 60 + 1, 1 + width / 80  # room for the dots at the borders
     gap = np.full((height, gap_px, 3), 255, np.uint8)
-    figure = Figure(figsize=(12, 12 * height / (2 * width + gap_px) + 0.3), layout="constrained")
+    sides = (2 * width + gap_px + 2 * margin_px, height + 2 * margin_px)
+    figure = Figure(figsize=(12, 12 * sides[1] / sides[0] + 0.3), layout="constrained")
     axis = figure.subplots()
     axis.imshow(np.concatenate([images[0], gap, images[1]], axis=1), interpolation="nearest")
     axis.set_axis_off()
@@ -56,6 +57,7 @@ def draw_pair(
         ends = ([u_a, u_b + width + gap_px], [v_a, v_b])
         axis.plot(*ends, color=colour, linewidth=0.9, alpha=0.85)
         axis.scatter(*ends, s=34, color=[colour], edgecolors="black", linewidths=0.8, zorder=3)
+    axis.set(xlim=(-margin_px, sides[0] - margin_px), ylim=(sides[1] - margin_px, -margin_px))
     save_figure(figure, path)
 
 
@@ -81,12 +83,12 @@ def draw_frame(
     is_valid = valid_depth(frame.depth)
     near_m, far_m = depth_range(frame.depth)
     n_matched, n_valid = len(np.unique(pixel)), int(is_valid.sum())
-    matched = f"voxels: {n_matched} of {n_valid} pixels with depth matched"
+    matched = f"voxel matches of {n_matched} of {n_valid} pixels"
     if len(pixel):
         matched += f", median {np.median(distance_mm):.0f} mm"
     panels = {
         "colour": frame.color,
-        f"depth; {100 * (1 - is_valid.mean()):.0f} % without (blue)": colour_depth(
+        f"depth; {100 * (1 - is_valid.mean()):.0f} % without": colour_depth(
             frame.depth, near_m, far_m
         ),
         matched: overlay_distances(frame.color, ~is_valid, pixel, distance_mm / (1000 * radius_m)),

@@ -100,8 +100,8 @@ def segment_colours(segment_id: Int32[np.ndarray, " n"]) -> UInt8[np.ndarray, "n
 
 
 def _greyed(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "n 3"]:
-    """A darkened grey copy, one row a pixel, for colours to stand out from."""
-    grey = image.reshape(-1, 3).mean(axis=1, dtype=np.float64, keepdims=True) * 0.75
+    """A grey copy, one row a pixel, for colours to stand out from; dark things stay grey, too."""
+    grey = 70 + 0.45 * image.reshape(-1, 3).mean(axis=1, dtype=np.float64, keepdims=True)
     return grey.repeat(3, axis=1).round().astype(np.uint8)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from pipeline.config import load_params
 from pipeline.readers import READERS
 from pipeline.readers.base import Frame, Reader, ReaderError, Scene
 from pipeline.readers.checks import FrameProblem
@@ -72,7 +73,14 @@ class SceneReport:
         return SECONDS_PER_SCENE + self.n_kept * per_frame + pairs * SECONDS_PER_PAIR
 
 
-def check_scene(reader: Reader, raw_dir: Path, scene_id: str, frame_stride: int) -> SceneReport:
+def check_scene(
+    reader: Reader,
+    raw_dir: Path,
+    scene_id: str,
+    frame_stride: int,
+    fuse_all: bool = False,
+    min_weight: float = 1,
+) -> SceneReport:
     """Check a scene: look up all its frames, decode a few, read its mesh.
 
     Args:
@@ -80,6 +88,8 @@ def check_scene(reader: Reader, raw_dir: Path, scene_id: str, frame_stride: int)
         raw_dir: Raw folder.
         scene_id: One of its scenes.
         frame_stride: Every n-th frame is kept.
+        fuse_all: Whether a mesh is fused also where the dataset ships one.
+        min_weight: Frames that must see a surface for it to be fused.
 
     Returns:
         The report; whatever is wrong stands in its `problems`.
@@ -92,9 +102,17 @@ def check_scene(reader: Reader, raw_dir: Path, scene_id: str, frame_stride: int)
         return report
     report.n_frames = len(scene.frame_ids)
     _check_frames(scene, report)
-    _check_mesh(scene, report)
+    if fuse_all:
+        report.mesh = "fused"
+    else:
+        _check_mesh(scene, report)
     if not report.n_kept:
         report.problems.append(f"none of its {report.n_frames} frames can be used")
+    elif not report.has_mesh and report.n_kept < min_weight:
+        report.problems.append(
+            f"{report.n_kept} frames are left at stride {frame_stride}, but a surface is fused "
+            f"where {min_weight:g} see it; lower frame_stride or geometry.fusion.min_weight"
+        )
     return report
 
 
@@ -159,19 +177,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", required=True, choices=sorted(READERS), help="raw layout")
     parser.add_argument("--raw", required=True, help="raw folder")
     parser.add_argument(
-        "--frame-stride", type=int, default=1, help="keep every n-th frame (the papers: 25)"
+        "--params", type=Path, metavar="FILE", help="take frame stride and fusion from this file"
+    )
+    parser.add_argument(
+        "--frame-stride",
+        type=int,
+        metavar="N",
+        help="keep every n-th frame (default: that of --params, else 1; the papers: 25)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check all scenes, print a table and what is wrong; 1 if anything is."""
-    if args.frame_stride < 1:
-        raise ReaderError(f"--frame-stride {args.frame_stride}: must be at least 1")
+    params = load_params(args.params) if args.params is not None else None
+    frame_stride = args.frame_stride
+    if frame_stride is None:
+        frame_stride = params.dataset.frame_stride if params is not None else 1
+    if frame_stride < 1:
+        raise ReaderError(f"--frame-stride {frame_stride}: must be at least 1")
+    fusing = (
+        (params.dataset.mesh == "fuse", params.geometry.fusion.min_weight)
+        if params is not None
+        else ()
+    )
     reader, raw_dir = READERS[args.reader], expand(args.raw)
     # Without a terminal Rich would squeeze the table into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 140)
     reports = [
-        check_scene(reader, raw_dir, scene, args.frame_stride)
+        check_scene(reader, raw_dir, scene, frame_stride, *fusing)
         for scene in track(
             reader.list_scenes(raw_dir),
             "checking scenes",
@@ -180,7 +213,7 @@ def run(args: argparse.Namespace) -> int:
             disable=not console.is_terminal,
         )
     ]
-    print_reports(reports, args.frame_stride, console)
+    print_reports(reports, frame_stride, console)
     return 1 if any(report.problems for report in reports) else 0
 
 

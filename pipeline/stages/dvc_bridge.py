@@ -7,15 +7,22 @@ only a view of DVC's state: `reconcile` rewrites them before every plan, so what
 """
 
 import json
+import logging
 import os
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from pipeline import layout
-from pipeline.atomic import write_text
+from pipeline.atomic import lock, write_text
 from pipeline.stages.common import StageError
+from pipeline.yaml_file import YamlError, read_yaml
+
+#: Reads of a dvc.lock that another run may be writing, a few seconds in all.
+_LOCK_READS, _LOCK_PAUSE_S = 20, 0.25
+#: The stage of dvc.yaml that writes fingerprints/.
+CODE = "code"
 
 
 @dataclass(frozen=True)
@@ -50,21 +57,25 @@ def load_stages() -> dict[str, DvcStage]:
         StageError: dvc.yaml and params.yaml do not fit together.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
     from networkx import topological_sort
 
+    from pipeline.stages.dvc_repo import open_repo
+
+    lock_entries()  # DVC's own message would not tell what to do
     try:
-        repo = Repo()
-        graph = repo.index.graph
+        with open_repo() as repo:
+            graph = repo.index.graph
     except DvcException as error:
         raise StageError(f"dvc.yaml cannot be read with this params.yaml: {error}") from error
     root = Path(repo.root_dir)
     stages: dict[str, DvcStage] = {}
     for stage in reversed(list(topological_sort(graph))):
+        if stage.addressing == CODE or stage.is_data_source:
+            continue
         recorded = stage.outs if is_artifacts(stage.addressing) else stage.deps
         paths = [Path(entry.fs_path) for entry in recorded]
         manifests = [path.relative_to(root) for path in paths if root / "manifests" in path.parents]
-        upstream = sorted(other.addressing for other in graph.successors(stage))
+        upstream = sorted({other.addressing for other in graph.successors(stage)} - {CODE})
         stamps = {name: str(layout.stamp(name)) for name in upstream}
         stages[stage.addressing] = DvcStage(
             stage.addressing,
@@ -74,36 +85,94 @@ def load_stages() -> dict[str, DvcStage]:
             ),
             after=tuple(stamp for name, stamp in stamps.items() if is_artifacts(name)),
         )
-    repo.close()
     return stages
 
 
-def changed_stages() -> set[str]:
-    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell.
+def refresh_code() -> None:
+    """Bring fingerprints/ up to date, if the source was edited since; in the main process only.
 
-    A stage that somebody runs at this moment counts as changed: DVC has locked its files.
+    Not while a training is at work: at its end DVC records the fingerprints as they are then.
+
+    Raises:
+        StageError: DVC cannot run the stage.
     """
-    from dvc.lock import LockError
-    from dvc.repo import Repo
+    if "DVC_STAGE" in os.environ:
+        return  # DVC has done so before it started this Snakemake
+    from dvc.exceptions import DvcException
+
+    from pipeline.stages.dvc_repo import open_repo
+
+    lock_entries()  # as in load_stages
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # not a word at every start of Snakemake
+    try:
+        with open_repo() as repo:
+            [code] = repo.stage.collect(CODE)
+            with repo.lock:
+                edited = code.changed()
+            if edited and _is_training():
+                text = "the code was edited, but a training is at work; fingerprints/ follow later"
+                print(f"snakemake: {text}", file=sys.stderr)
+            elif edited:
+                repo.reproduce([CODE], single_item=True)
+    except DvcException as error:
+        raise StageError(f"dvc repro --single-item {CODE}: {error}") from error
+
+
+def _is_training() -> bool:
+    """Whether a stage holds its lock; see `training_run.only_run`."""
+    for file in layout.CHECKPOINTS.glob(".*.lock"):
+        with file.open("rb+") as handle:
+            if lock(handle.fileno()) is False:
+                return True
+    return False
+
+
+def changed_stages() -> set[str]:
+    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell."""
+    from pipeline.stages.dvc_repo import open_repo
 
     changed = set()
-    # The lock of the folder is held by DVC for moments only, so waiting for it is right.
-    with Repo(_wait_for_lock=True) as repo, repo.lock:
+    with open_repo() as repo, repo.lock:
         for stage in repo.index.stages:
-            try:
-                changed |= stage.status().keys()
-            except LockError:
-                changed.add(stage.addressing)
+            if stage.is_data_source:
+                continue  # shared artifacts, whose files Snakemake looks after
+            changed |= stage.status().keys()
     return changed
 
 
-def lock_entry(stage: str) -> str | None:
-    """The stage's entry of dvc.lock as text, or None where it never ran."""
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return None
-    entry = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}).get(stage)
-    return None if entry is None else json.dumps(entry, indent=1, sort_keys=True) + "\n"
+def lock_entries(expected: str | None = None) -> dict[str, str]:
+    """Stage -> its entry of dvc.lock as text; those that never ran are missing.
+
+    DVC does not replace dvc.lock, it empties and fills it, so that of a run beside this one is
+    waited for while it is unreadable or lacks what must be there.
+
+    Args:
+        expected: Stage that DVC has just recorded.
+
+    Raises:
+        StageError: DVC never finished writing it: the disk was full, or it was killed.
+    """
+    lock, damage, entries = Path("dvc.lock"), "", {}
+    for attempt in range(_LOCK_READS):
+        time.sleep(_LOCK_PAUSE_S * bool(attempt))
+        try:
+            content = (read_yaml(lock) if lock.exists() else None) or {}
+            entries = {
+                stage: json.dumps(entry, indent=1, sort_keys=True) + "\n"
+                for stage, entry in content.get("stages", {}).items()
+            }
+            damage = ""
+        except (YamlError, AttributeError) as error:
+            damage = str(error)
+        if not damage and expected in (None, *entries):
+            break
+    if damage:
+        raise StageError(
+            f"dvc.lock is damaged, as DVC leaves it when the disk is full or when it is killed "
+            f"while it writes ({damage}). No result is lost: `git checkout dvc.lock` brings back "
+            "the committed one, or delete it; what it lacks DVC then takes from its cache"
+        )
+    return entries
 
 
 def write_stamp(stage: str) -> None:
@@ -112,7 +181,7 @@ def write_stamp(stage: str) -> None:
     Raises:
         StageError: dvc.lock has no entry for it.
     """
-    entry = lock_entry(stage)
+    entry = lock_entries(expected=stage).get(stage)
     if entry is None:
         raise StageError(f"dvc.lock has no entry for {stage}: DVC did not record its run")
     write_text(layout.stamp(stage), entry)
@@ -128,11 +197,11 @@ def reconcile(stages: dict[str, DvcStage]) -> None:
     Args:
         stages: As `load_stages` returns them: upstream first.
     """
-    changed = changed_stages()
+    entries, changed = lock_entries(), changed_stages()
     missing: set[str] = set()
     for name, stage in stages.items():
         stamp = layout.stamp(name)
-        entry = lock_entry(name)
+        entry = entries.get(name)
         if is_artifacts(name):
             if stamp.exists() and (name in changed or entry is None):
                 os.utime(stamp, ns=(0, 0))  # missing, it would make all that waits for it run

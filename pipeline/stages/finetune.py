@@ -1,7 +1,8 @@
 """`finetune`: pretrained weights -> all tasks and protocols, metrics and pictures."""
 
 import argparse
-import shutil
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,32 +10,47 @@ import numpy as np
 
 from pipeline import layout
 from pipeline.atomic import atomic_path, write_json
-from pipeline.config import Params
+from pipeline.config import Params, load_params
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
 from pipeline.models.loading import CheckpointError, load_pretrained
 from pipeline.readers.labels import class_names
 from pipeline.stages import training_run
+from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
+from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import atomic_folder, save_tensors
-from pipeline.training.finetune import CellResult, Finetuner, finetune, picture_rows
+from pipeline.training.finetune import Finetuner, finetune, picture_rows
+from pipeline.training.interruption import Interrupted, StopRequest, stop_request
 from pipeline.training.optimisation import TrainingError
 from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
 
 add_arguments = training_run.add_arguments
 
 
-def run(args: argparse.Namespace) -> None:
-    """Finetune and store results/DATASET/finetune/VARIANT-sSEED, and the weights in models/."""
+def run(args: argparse.Namespace) -> int:
+    """Finetune and store results/DATASET/finetune/VARIANT-sSEED, and the weights in models/.
+
+    Returns:
+        0, or EX_TEMPFAIL where SIGTERM stopped it.
+    """
+    item = (load_params().dataset.name, args.variant, args.seed)
+    with stop_request() as stop, training_run.only_run("finetune", item):
+        return _run(args, stop)
+
+
+def _run(args: argparse.Namespace, stop: StopRequest) -> int:
     params, device = training_run.start(args)
     dataset, item = params.dataset.name, (params.dataset.name, args.variant, args.seed)
     used = training_run.used_params(params, "finetune", args.variant)
     pretrained = layout.pretrained(*item)
     inputs = [
-        *training_run.manifests(params, ["labelled_frames"]),
+        *training_run.inputs("finetune", params, ["labelled_frames"]),
         *(pretrained / name for name in ("model.safetensors", "metadata.json")),
     ]
     scratch = layout.checkpoint_dir("finetune", *item)
+    title = f"finetune {args.variant} s{args.seed}"
+    check_artifacts(dataset, ["labelled_frames"])
     split = read_split(params)
     try:
         unet = load_pretrained(pretrained)
@@ -64,9 +80,13 @@ def run(args: argparse.Namespace) -> None:
             [tasks[name] for name in params.finetuning.tasks if name not in skipped],
             lambda task: labelled if task.name == "segmentation" else everything,
             scratch / training_run.run_key(used, args.seed, inputs),
+            stop,
         )
+    except Interrupted as stopped:
+        training_run.report_interruption(f"{title} {stopped}", scratch)
+        return os.EX_TEMPFAIL
     except (TrainingError, CheckpointError) as error:
-        raise StageError(f"finetune {args.variant} s{args.seed}: {error}") from error
+        raise StageError(f"{title}: {error}") from error
     training_run.check_unchanged(used, "finetune", args.variant)
     kept = cells if params.finetuning.keep_weights else {}
     _store_weights(layout.finetuned(*item), kept, unet.settings)
@@ -80,11 +100,13 @@ def run(args: argparse.Namespace) -> None:
                 "n_train": len(training),
                 "n_validation": len(validation),
                 "skipped": skipped,
+                "pretraining": json.loads((pretrained / "metadata.json").read_text())["history"],
                 "cells": {name: cell.metrics for name, cell in cells.items()},
             },
         )
         _store_pictures(folder / "pictures.npz", cells, validation)
-    shutil.rmtree(scratch, ignore_errors=True)
+    training_run.discard_checkpoints("finetune", item)
+    return 0
 
 
 def _skipped(params: Params, labelled: Mapping[str, list[int]]) -> dict[str, str]:

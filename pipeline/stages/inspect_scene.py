@@ -1,6 +1,11 @@
-"""`inspect`: summaries, pictures and a rerun recording of a scene's artifacts."""
+"""`inspect`: summaries, pictures and a rerun recording of a scene's artifacts.
+
+Without options all tables are summarised and one picture of each kind is drawn; with options there
+is only what they ask for.
+"""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +25,10 @@ RERUN = "rerun-sdk==0.41.0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command line."""
+    parser.description = (
+        "Without options: all tables in the terminal, and a PNG of each kind. With some of --pair, "
+        "--frame, --segments, --overlap, --voxels and --rerun: only these."
+    )
     parser.add_argument("scene", metavar="SCENE|DIR", help="scene name, or its artifact folder")
     parser.add_argument(
         "--artifacts", type=Path, metavar="DIR", help="artifacts (default: params.yaml's dataset)"
@@ -52,6 +61,8 @@ def find_scene(scene: str, artifacts: Path | None) -> tuple[Path, str]:
         StageError: there is no such scene; the text lists those that exist.
     """
     folder = Path(scene).resolve()
+    if os.sep in scene and not folder.is_dir():
+        raise StageError(f"{scene}: no such folder; give a scene's name, or its artifact folder")
     if artifacts is None and folder.is_dir():
         artifacts, scene = folder.parent, folder.name
         missing = f"{folder}: holds no artifacts of a scene"
@@ -148,7 +159,7 @@ def record(contents: SceneContents, args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the summary, write the PNGs and the recording.
+    """Print the summary or what was asked for; write the PNGs and the recording.
 
     Raises:
         StageError: there is no such scene or frame, or no usable frame, or rerun is missing.
@@ -158,15 +169,19 @@ def run(args: argparse.Namespace) -> None:
     console = Console()
     min_overlap = Pretraining.model_fields["min_overlap"].default
     console.print(f"[bold]{scene}[/bold] in {artifacts}\n", highlight=False)
-    print_summary(console, artifacts, scene, min_overlap)
+    asked = (args.pair, args.frame, args.segments, args.overlap or None, args.voxels or None)
+    is_all = all(option is None for option in (*asked, args.rerun))
+    if is_all:
+        print_summary(console, artifacts, scene, min_overlap)
     contents = SceneContents(artifacts, scene)
     if not contents.frame_ids:
-        raise StageError(f"{scene}: not one usable frame; see the statuses above")
+        where = "above" if is_all else "without options"
+        raise StageError(f"{scene}: not one usable frame; the statuses {where} say why")
     _check_frames(contents, [*(args.pair or ()), *([] if args.frame is None else [args.frame])])
     inspector = SceneInspector(contents, args.out or layout.inspection_dir(scene), min_overlap)
     drawn = draw(inspector, args)
     if args.rerun is not None:
         record(contents, args)
         drawn.append(args.rerun)
-    for path in drawn or draw_everything(inspector):
+    for path in draw_everything(inspector) if is_all else drawn:
         print(f"wrote {path}")

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import layout
-from pipeline.atomic import write_text
+from pipeline.atomic import write_json, write_text
 from pipeline.config import Params, load_params
+from pipeline.reporting.curves import mean_curves, mean_scores
 from pipeline.reporting.figures import draw_depths, draw_reconstructions
 from pipeline.reporting.frame_counts import count_statuses
 from pipeline.reporting.markdown import render
 from pipeline.reporting.results import Run, variant_label
 from pipeline.reporting.tables import read_runs, table1_records, table_files, to_csv
-from pipeline.stages.common import StageError, scene_names
+from pipeline.stages.artifact_check import check_artifacts
+from pipeline.stages.common import StageError
+from pipeline.stages.scene_lists import scene_names
 
 #: Figures show the representations themselves, without finetuned features (paper 000, section 4.2).
 FIGURE_PROTOCOL = "frozen"
@@ -98,12 +101,13 @@ def _any_result(runs: Mapping[str, Mapping[int, Run]]) -> bool:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write csv, Markdown and figures of every table in `params.tables`.
+    """Write csv, Markdown and figures of every table in `params.tables`, and what DVC compares.
 
     Raises:
         StageError: not one run has results.
     """
     params = load_params()
+    check_artifacts(params.dataset.name, ["frames", "labelled_frames"], contents=False)
     runs = read_runs(params)
     if not _any_result(runs):
         raise StageError(
@@ -113,6 +117,11 @@ def run(args: argparse.Namespace) -> None:
     for table in params.tables:
         files = TABLES[table](params, runs)
         print(f"{table}: wrote {', '.join(map(str, files.values()))}")
+    dataset = params.dataset.name
+    for variant in params.rows:
+        write_json(layout.scores(dataset, variant), mean_scores(params, runs, variant))
+    for name, points in mean_curves(params, runs).items():
+        write_json(layout.curve(dataset, name), points)
 
 
 def write_table1(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> dict[str, Path]:

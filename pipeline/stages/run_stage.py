@@ -1,14 +1,12 @@
 """`run-stage`: what Snakemake's training rules run: one DVC stage, recorded in dvc.lock."""
 
 import argparse
-import subprocess
-from pathlib import Path
+import signal
 
-import yaml
-
-from pipeline.config import params_path
+from pipeline import layout
+from pipeline.atomic import exclusive
 from pipeline.stages.common import StageError
-from pipeline.stages.dvc_bridge import write_stamp
+from pipeline.stages.dvc_bridge import load_stages, reconcile, write_stamp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,27 +17,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_params_unchanged() -> None:
-    """DVC reads params.yaml itself, so a waiting job must not start after an edit of it.
+def run(args: argparse.Namespace) -> None:
+    """Run or commit the stage and write its stamp; one process at a time does so."""
+    # Slurm sends SIGTERM to all processes of a job. This one and the shell inherit that it is
+    # ignored: they wait for the training, which takes it as a request to save a checkpoint and end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stamp = layout.stamp(args.stage)
+    with exclusive(stamp.parent, stamp.stem, wait=True):
+        if not args.commit:
+            # One whose DVC was killed goes on: what it keeps at its end is taken over here.
+            with exclusive(layout.CHECKPOINTS, args.stage, wait=True):
+                pass
+        _record(args.stage, args.commit)
+        write_stamp(args.stage)
+    if args.commit:
+        reconcile(load_stages())  # no stage has started: they wait for this one
+
+
+def _record(stage: str, commit: bool) -> None:
+    """`dvc repro --single-item` of the stage, or `dvc commit`, with the params of this run.
 
     Raises:
-        StageError: params.yaml differs from the copy that the run started with.
+        StageError: it failed.
     """
-    started_with, now = params_path(), Path("params.yaml")
-    if yaml.safe_load(started_with.read_text()) != yaml.safe_load(now.read_text()):
-        raise StageError(
-            f"params.yaml was edited after this run started (its copy: {started_with}). Stages "
-            "that have finished are kept; start again to go on with the edited file"
-        )
+    from dvc.exceptions import DvcException
 
+    from pipeline.stages.dvc_repo import open_repo
 
-def run(args: argparse.Namespace) -> None:
-    """Run or commit the stage and write its stamp."""
-    check_params_unchanged()
-    # --wait-for-lock: with many jobs at once DVC's short wait for its lock would lose records.
-    dvc = ["dvc", "--wait-for-lock"]
-    action = ["commit", "--force"] if args.commit else ["repro", "--single-item"]
-    result = subprocess.run([*dvc, *action, args.stage])
-    if result.returncode:
-        raise StageError(f"{args.stage} failed (dvc exit status {result.returncode}), see above")
-    write_stamp(args.stage)
+    try:
+        with open_repo() as repo:
+            if commit:
+                repo.commit(stage, force=True)
+            else:
+                repo.reproduce([stage], single_item=True)
+    except DvcException as error:
+        raise StageError(f"{stage}: {error.__cause__ or error}; see above") from error

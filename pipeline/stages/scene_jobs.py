@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="artifacts folder (default: the dataset's own)"
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for another run on the scene; default: stop"
+    )
 
 
 def runner(
@@ -40,7 +43,7 @@ def runner(
     def run(args: argparse.Namespace) -> None:
         params, scene = load_params(), check_scene_name(args.scene)
         out_dir = args.out or layout.artifacts_dir(params.dataset.name)
-        with exclusive(layout.scene_dir(out_dir, scene), stem):
+        with exclusive(layout.scene_dir(out_dir, scene), stem, args.wait):
             print(work(params, scene, out_dir))
 
     return run

@@ -3,11 +3,11 @@
 import argparse
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from rich.console import Console
@@ -25,7 +25,7 @@ class Outcome:
     scene: str
     kind: str
     text: str
-    state: str = ""
+    state: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_bad(self) -> bool:

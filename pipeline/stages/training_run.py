@@ -3,7 +3,10 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,15 @@ import torch
 import yaml
 
 from pipeline import layout
+from pipeline.atomic import exclusive
 from pipeline.config import Params, load_params, params_path
 from pipeline.stages.common import StageError
+from pipeline.training.distributed import is_one_of_many, local_device
+
+#: Dataset, variant and seed.
+Item = tuple[str, str, int]
+
+_STARTED_BY = os.getppid()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +54,7 @@ def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     cuda = args.device != "cpu" and torch.cuda.is_available()
-    return params, torch.device("cuda" if cuda else "cpu")
+    return params, local_device(torch.device("cuda" if cuda else "cpu"))
 
 
 def used_params(params: Params, stage: str, variant: str) -> dict[str, Any]:
@@ -67,18 +77,70 @@ def run_key(used: dict[str, Any], seed: int, inputs: Iterable[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def manifests(params: Params, kinds: Iterable[str]) -> list[Path]:
-    """Content manifests of some artifact kinds."""
-    return [layout.manifest(params.dataset.name, kind) for kind in kinds]
+def inputs(stage: str, params: Params, kinds: Iterable[str]) -> list[Path]:
+    """For `run_key`: the stage's code, and the content manifests of some artifact kinds."""
+    manifests = (layout.manifest(params.dataset.name, kind) for kind in kinds)
+    return [layout.fingerprint(stage), *manifests]
+
+
+@contextmanager
+def only_run(stage: str, item: Item) -> Iterator[None]:
+    """Let one run at a time train an item; of torchrun's processes the first one speaks for all.
+
+    The lock is this process's own: it holds although DVC or Snakemake was killed, and on other
+    nodes too.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        item: Dataset, variant and seed.
+
+    Raises:
+        WriteError: another run is training it.
+    """
+    if is_one_of_many() and os.environ["RANK"] != "0":
+        yield
+        return
+    with exclusive(layout.CHECKPOINTS, layout.stage_name(stage, *item)):
+        yield
+
+
+def discard_checkpoints(stage: str, item: Item) -> None:
+    """Remove the checkpoints of a run whose result is stored.
+
+    They stay if what started this process (DVC) was killed: nobody records the result then, so
+    DVC starts the stage again, which stores it from them without training.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        item: Dataset, variant and seed.
+    """
+    if os.getppid() == _STARTED_BY:
+        shutil.rmtree(layout.checkpoint_dir(stage, *item), ignore_errors=True)
+
+
+def report_interruption(what: str, scratch: Path) -> None:
+    """Say that SIGTERM stopped a run and how it goes on.
+
+    Args:
+        what: Stage, variant, seed, and where it stopped.
+        scratch: Folder of its checkpoints.
+    """
+    print(
+        f"{what}, because of SIGTERM; no result is stored, what was done is kept in {scratch}: "
+        "the same again (in Slurm: the retry) goes on from there",
+        flush=True,
+    )
 
 
 def check_unchanged(used: dict[str, Any], stage: str, variant: str) -> None:
-    """DVC records params.yaml as it is at the end, so it must still be what the run used.
+    """DVC records the params as they are at the end, so they must still be what the run used.
+
+    Under Snakemake they are: it runs with a copy.
 
     Raises:
         StageError: a key that the stage depends on was edited meanwhile.
     """
-    now = load_params("params.yaml")
+    now = load_params()
     current = used_params(now, stage, variant) if variant in now.variants else {}
     changed = [name for name, value in used.items() if current.get(name) != value]
     if changed:

@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-import yaml
-
 from pipeline.atomic import write_text
 from pipeline.config import load_params
 from pipeline.stages.common import StageError
+from pipeline.yaml_file import read_yaml
 
 PRESETS = Path("presets")
 
@@ -47,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
         raise StageError(f"no preset {args.name!r}; there are: {', '.join(presets)}")
     current = Path("params.yaml")
     if current.exists():
-        content = yaml.safe_load(current.read_text())
-        if not any(content == yaml.safe_load(file.read_text()) for file in presets.values()):
+        content = read_yaml(current)
+        if not any(content == read_yaml(file) for file in presets.values()):
             raise StageError(
                 "params.yaml equals none of presets/, so copying would lose your edits. Save it "
                 "as presets/<name>.yaml (or delete it), then try again"

@@ -62,16 +62,20 @@ def find_scenes(folder: Path) -> tuple[Path, list[str]]:
     if not folder.is_dir():
         raise StageError(f"{folder}: no such folder; `build-artifacts` or `snakemake` makes it")
     folder = folder.absolute()  # a link may have another name than what it points to
-    names = {layout.artifact(folder, "", kind).name for kind in layout.ARTIFACT_KINDS}
-    if any((folder / name).exists() for name in names):
+    names = sorted(layout.artifact(folder, "", kind).name for kind in layout.ARTIFACT_KINDS)
+
+    def holds_artifacts(path: Path) -> bool:
+        return any((path / name).exists() for name in names)
+
+    if holds_artifacts(folder):
         return folder.parent, [folder.name]
-    scenes = [path.name for path in folder.iterdir() if path.is_dir()]
-    if not scenes:
+    scenes = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not any(map(holds_artifacts, scenes)):
         raise StageError(
-            f"{folder}: holds neither a scene's artifacts ({', '.join(sorted(names))}) "
-            "nor folders with them"
+            f"{folder}: holds neither a scene's artifacts ({', '.join(names)}) nor folders with "
+            "them; `check` is for raw folders, `build-artifacts` or `snakemake` makes artifacts"
         )
-    return folder, sorted(scenes)
+    return folder, [path.name for path in scenes]
 
 
 def check_scene(artifacts: Path, limit: int, scene: str) -> Outcome:

@@ -6,7 +6,9 @@ from pipeline import layout
 from pipeline.atomic import write_json
 from pipeline.config import Params, load_params
 from pipeline.digest import hash_file
-from pipeline.stages.common import StageError, resolve_split, scene_names
+from pipeline.schemas import open_artifact
+from pipeline.stages.common import StageError
+from pipeline.stages.scene_lists import resolve_split, scene_names
 
 #: What has a manifest: the artifacts, and the scene lists that training depends on.
 KINDS = (*layout.ARTIFACT_KINDS, "split")
@@ -34,6 +36,7 @@ def write_manifest(params: Params, kind: str) -> str:
 
     Raises:
         StageError: a scene lacks the artifact.
+        ArtifactError: it is cut off or of another schema; what is inside is not looked at.
     """
     dataset = params.dataset.name
     artifacts_dir = layout.artifacts_dir(dataset)
@@ -44,6 +47,8 @@ def write_manifest(params: Params, kind: str) -> str:
             f"{len(missing)} of {len(paths)} scenes have no {kind}, first: {missing[0]}; "
             "`snakemake --cores 2 all_artifacts` makes them"
         )
+    for path in paths:
+        open_artifact(path, kind)
     content = {path.as_posix(): hash_file(path) for path in paths}
     target = layout.manifest(dataset, kind)
     write_json(target, content)

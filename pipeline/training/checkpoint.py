@@ -1,7 +1,9 @@
 """Weights and resumable states as safetensors; whole files and folders only under final names."""
 
+import glob
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,8 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from pipeline.atomic import atomic_path
+from pipeline.atomic import atomic_path, explained
 
+#: The operating system's error in one of safetensors'.
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 #: Checkpoints kept, so that a damaged newest one costs little.
 KEPT = 2
 
@@ -23,31 +27,48 @@ KEPT = 2
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` and rename it to `path` on success.
 
+    What killed runs left there is removed, so one run at a time may write `path`.
+
     Args:
         path: Final folder; an older one is replaced.
 
     Yields:
         An empty folder in the same parent.
+
+    Raises:
+        WriteError: the disk is full, or the parent cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o777 & ~umask)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], content: Any = None) -> None:
-    """Write tensors and a JSON-able description into one safetensors file, atomically."""
+    """Write tensors and a JSON-able description into one safetensors file, atomically.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(flat, temporary, metadata={"content": json.dumps(content, sort_keys=True)})
+        try:
+            save_file(flat, temporary, metadata={"content": json.dumps(content, sort_keys=True)})
+        except SafetensorError as error:
+            if found := _SYSTEM_ERROR.search(str(error)):
+                raise OSError(int(found[1]), str(error)) from error
+            raise
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
@@ -67,7 +88,7 @@ def load_usable(path: Path) -> tuple[dict[str, torch.Tensor], Any] | None:
         return load_tensors(path)
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         print(f"{path}: damaged or truncated ({error}); ignored", flush=True)
         return None
 
@@ -75,13 +96,13 @@ def load_usable(path: Path) -> tuple[dict[str, torch.Tensor], Any] | None:
 def training_state(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
-    """Weights, buffers, momenta and torch's random state as one flat dict."""
+    """Weights, buffers and momenta as one flat dict (random draws depend on the step alone)."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             state[f"momentum.{name}"] = momentum
-    return {**state, "random_state": torch.get_rng_state()}
+    return state
 
 
 def restore_training_state(
@@ -101,7 +122,6 @@ def restore_training_state(
     for name, momentum in part("momentum.").items():
         parameter = parameters[name]
         optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
-    torch.set_rng_state(state["random_state"])
 
 
 class Checkpoints:

@@ -1,59 +1,40 @@
 """Finetuning of one pretrained network on all tasks with all protocols, in one process."""
 
 import copy
+import shutil
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.config import Finetuning
 from pipeline.data.labelled import LabelledFrames
 from pipeline.models.unet import UNet2D
-from pipeline.training.checkpoint import load_usable, save_tensors
+from pipeline.training.cell_result import CellResult
+from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.fixed_outputs import FixedOutputs, in_batches
 from pipeline.training.freezing import Protocol, SplitNetwork
-from pipeline.training.optimisation import Loss, Progress, make_sgd, place, poly_rate, train
+from pipeline.training.interruption import Interrupted, StopRequest
+from pipeline.training.optimisation import (
+    Loss,
+    Progress,
+    make_sgd,
+    place,
+    poly_rate,
+    seed_torch,
+    train,
+)
 from pipeline.training.tasks import Task
 
 #: Validation frames of which predictions are stored as pictures.
 N_PICTURES = 4
 
-
-@dataclass
-class CellResult:
-    """One protocol and task.
-
-    Attributes:
-        metrics: best, last, steps as in metrics.json.
-        weights: tensors that were trained, after the last step.
-        picture: predictions of the pictured frames after the last step; None for tasks without.
-    """
-
-    metrics: dict[str, Any]
-    weights: dict[str, Tensor]
-    picture: Tensor | None
-
-    def save(self, path: Path) -> None:
-        """Write the result to one file, atomically."""
-        tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        if self.picture is not None:
-            tensors["picture"] = self.picture
-        save_tensors(path, tensors, self.metrics)
-
-    @staticmethod
-    def load(path: Path) -> "CellResult | None":
-        """What `save` wrote; None if it is missing or damaged."""
-        if (found := load_usable(path)) is None:
-            return None
-        tensors, metrics = found
-        picture = tensors.pop("picture", None)
-        weights = {name.removeprefix("weights."): tensor for name, tensor in tensors.items()}
-        return CellResult(metrics, weights, picture)
+#: A cell that is killed loses at most this long; most embedded ones take less.
+CHECKPOINT_EVERY_S = 600.0
 
 
 def picture_rows(n: int) -> list[int]:
@@ -131,19 +112,29 @@ class Finetuner:
             self._fixed = (network.protocol, outputs)
         return self._fixed[1]
 
-    def run_cell(self, protocol: Protocol, task: Task, rows: dict[str, list[int]]) -> CellResult:
-        """Train and validate one cell.
+    def run_cell(
+        self,
+        protocol: Protocol,
+        task: Task,
+        rows: dict[str, list[int]],
+        checkpoints: Checkpoints,
+        stop: StopRequest,
+    ) -> CellResult:
+        """Train and validate one cell, from its newest checkpoint if there is one.
 
         Args:
             protocol: What is trained.
             task: What for.
             rows: "training" and "validation": indices of the frames to use.
+            checkpoints: Folder of this cell's states.
+            stop: Heeded between steps, and between the batches of a validation.
 
         Returns:
             Metrics, trained tensors and pictures.
 
         Raises:
             TrainingError: a loss is not finite.
+            Interrupted: the process was asked to stop, and did with a checkpoint.
 
         Source: paper 000 section 4.1.2; spec D.1, D.5.
         """
@@ -156,32 +147,63 @@ class Finetuner:
         )
         order = training_order(rows["training"], section.batch_images, steps, self._seed)
         due = evaluation_steps(steps, section.evaluations)
-        progress = Progress(f"{protocol}/{task.name}", steps, section.batch_images, "images")
+        title = f"{protocol}/{task.name}"
+        progress = Progress(title, steps, section.batch_images, "images")
         scores: list[dict[str, Any]] = []
+        first = 0
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = make_sgd(trained, section)
+        if (found := checkpoints.load_latest()) is not None:
+            first, state, content = found
+            restore_training_state(state, network, optimizer)
+            scores = content["scores"]
+            print(f"{title}: resumed after step {first}", flush=True)
+        saved, saved_at = first, time.monotonic()
 
         def rate(step: int) -> float:
             return poly_rate(section.learning_rate, step, steps, section.poly_power)
 
-        def step_losses(step: int) -> list[Loss]:
-            batch = frames.batch(order[step]).to(self._device)
-            prediction = network(fixed["training"].get(order[step], network), self._size)
-            names = ", ".join(f"{scene}: {frame}" for scene, frame in batch.keys)
-            return [Loss(task.loss(prediction, batch), {}, f"{protocol}/{task.name}, {names}")]
+        def save(done: int) -> None:
+            nonlocal saved, saved_at
+            if done > saved:
+                checkpoints.save(done, training_state(network, optimizer), {"scores": scores})
+            saved, saved_at = done, time.monotonic()
 
-        def after_step(done: int, losses: dict[str, float]) -> None:
-            progress.update(done, losses, rate(done - 1))
-            if done in due:
-                score = self._evaluate(network, task, rows["validation"], fixed["validation"])
+        def stop_if_asked(done: int) -> None:
+            if stop.is_made:
+                save(done)
+                raise Interrupted(f"{title} stopped after step {done} of {steps}")
+
+        def validate(done: int) -> None:
+            if done in due and all(score["step"] != done for score in scores):
+                frames = fixed["validation"]
+                score = self._evaluate(
+                    network, task, rows["validation"], frames, lambda: stop_if_asked(done)
+                )
                 scores.append({**score, "step": done})
                 network.train()
 
+        def step_losses(step: int) -> list[Loss]:
+            seed_torch(self._seed, step)
+            batch = frames.batch(order[step]).to(self._device)
+            prediction = network(fixed["training"].get(order[step], network), self._size)
+            names = ", ".join(f"{scene}: {frame}" for scene, frame in batch.keys)
+            return [Loss(task.loss(prediction, batch), {}, f"{title}, {names}")]
+
+        def after_step(done: int, losses: dict[str, float]) -> None:
+            progress.update(done, losses, rate(done - 1))
+            validate(done)
+            if time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+                save(done)
+
         network.train()
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        train(make_sgd(trained, section), rate, 0, steps, step_losses, after_step)
+        validate(first)  # of a cell that was stopped while it did
+        train(optimizer, rate, first, steps, step_losses, after_step, before_step=stop_if_asked)
         metrics = {
             # NaN (no valid pixel, or diverged) compares as neither larger nor smaller.
             "best": max(scores, key=lambda score: np.nan_to_num(score[task.score], nan=-np.inf)),
             "last": scores[-1],
+            "curve": [{name: score[name] for name in ("step", task.score)} for score in scores],
             "steps": steps,
             "n_train": len(rows["training"]),
             "n_validation": len(rows["validation"]),
@@ -196,7 +218,12 @@ class Finetuner:
         return CellResult(metrics, network.trained_state(), picture)
 
     def _evaluate(
-        self, network: SplitNetwork, task: Task, rows: list[int], fixed: FixedOutputs
+        self,
+        network: SplitNetwork,
+        task: Task,
+        rows: list[int],
+        fixed: FixedOutputs,
+        before_batch: Callable[[], None],
     ) -> dict[str, Any]:
         """Metrics over all frames and, under "scenes", over those of each scene."""
         frames = self._splits["validation"]
@@ -205,6 +232,7 @@ class Finetuner:
         for scene, of_scene in groupby(rows, key=lambda row: frames.keys[row][0]):
             scenes[scene] = task.make_metric()
             for indices in in_batches(list(of_scene)):
+                before_batch()
                 batch = frames.batch(indices).to(self._device)
                 with torch.no_grad():
                     prediction = network(fixed.get(indices, network), self._size)
@@ -220,6 +248,7 @@ def finetune(
     tasks: Sequence[Task],
     rows: Callable[[Task], dict[str, list[int]]],
     folder: Path,
+    stop: StopRequest,
 ) -> dict[str, CellResult]:
     """Run all cells, or load those that an interrupted run finished.
 
@@ -228,10 +257,16 @@ def finetune(
         protocols: Rows of the table, each with all tasks, so that fixed outputs serve all tasks.
         tasks: Columns of the table.
         rows: Task -> indices of its frames in each split.
-        folder: Finished cells; its name says what they belong to (params, data, weights).
+        folder: Finished cells and checkpoints of the one at work; its name says what they belong
+            to (params, data, weights).
+        stop: Heeded at any time.
 
     Returns:
         "<protocol>/<task>" -> result.
+
+    Raises:
+        TrainingError: a loss is not finite.
+        Interrupted: the process was asked to stop, and did with a checkpoint.
     """
     results = {}
     for protocol in protocols:
@@ -239,8 +274,12 @@ def finetune(
             path = folder / f"{protocol}-{task.name}.safetensors"
             result = CellResult.load(path)
             if result is None:
-                result = finetuner.run_cell(protocol, task, rows(task))
+                if stop.is_made:
+                    raise Interrupted(f"stopped before {protocol}/{task.name}")
+                states = Checkpoints(path.with_suffix(""))
+                result = finetuner.run_cell(protocol, task, rows(task), states, stop)
                 result.save(path)
+                shutil.rmtree(states.folder, ignore_errors=True)
             else:
                 print(f"{protocol}/{task.name}: finished before, kept", flush=True)
             results[f"{protocol}/{task.name}"] = result

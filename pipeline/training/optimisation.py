@@ -2,13 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from pipeline.config import Finetuning, Pretraining
+from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.running_statistics import StepStatistics
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -54,6 +57,14 @@ def poly_rate(initial: float, step: int, steps: int, power: float) -> float:
 def place(module: Module, device: torch.device) -> Module:
     """The module on `device`, with its convolutions in the layout that is fastest (on CPU too)."""
     return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def seed_torch(*numbers: int) -> None:
+    """Seed torch's generators for what numbers name, e.g. a part of a step.
+
+    So a resumed training draws what an uninterrupted one does, in however many processes.
+    """
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 @dataclass
@@ -117,6 +128,9 @@ def train(
     step_losses: Callable[[int], Iterable[Loss]],
     after_step: Callable[[int, dict[str, float]], None],
     parts: int = 1,
+    buffers: Sequence[torch.Tensor] = (),
+    processes: Processes = ALONE,
+    before_step: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Run the steps first_step .. steps - 1.
 
@@ -125,18 +139,26 @@ def train(
         rate: Step -> learning rate.
         first_step: 0, or the number of steps done before.
         steps: Steps of the whole training.
-        step_losses: Step -> its parts, made one after the other so that one graph is alive.
+        step_losses: Step -> its parts, made one after the other so that one graph is alive; of
+            several processes each makes its own.
         after_step: Called with the number of steps done and the step's mean losses.
         parts: Parts of a step (gradient accumulation); their mean is minimised.
+        buffers: Running statistics, which a step moves by the mean over its parts.
+        processes: That share the parts.
+        before_step: Called with the number of steps done; may raise to stop there.
 
     Raises:
         TrainingError: a loss is not finite.
+        LostProcessError: another process has ended.
     """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for step in range(first_step, steps):
+        before_step(step)
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
+        statistics = StepStatistics(buffers) if parts > 1 else None
         for loss in step_losses(step):
             total = float(loss.total.detach())
             if not math.isfinite(total):
@@ -145,7 +167,13 @@ def train(
                     f"{loss.batch}; a lower learning_rate, or inspect these frames"
                 )
             (loss.total / parts).backward()
+            if statistics is not None:
+                statistics.end_part()
             for name, value in {"loss": total, **loss.parts}.items():
                 totals[name] = totals.get(name, 0.0) + value / parts
+        if statistics is not None:
+            statistics.end_step(parts, processes)
+        processes.sum_gradients(parameters)
         optimizer.step()
-        after_step(step + 1, totals)
+        sums = processes.total(list(totals.values()))
+        after_step(step + 1, dict(zip(totals, sums, strict=True)))

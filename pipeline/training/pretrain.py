@@ -10,7 +10,17 @@ from pipeline.data.pairs import PairBatches, batch_stream
 from pipeline.models.loading import load_torchvision_encoder
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.contrastive import ContrastiveModel, contrastive_loss
-from pipeline.training.optimisation import Loss, Progress, make_sgd, place, poly_rate, train
+from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.interruption import Interrupted, StopRequest
+from pipeline.training.optimisation import (
+    Loss,
+    Progress,
+    make_sgd,
+    place,
+    poly_rate,
+    seed_torch,
+    train,
+)
 
 
 @dataclass
@@ -55,6 +65,8 @@ def pretrain(
     batches: PairBatches,
     device: torch.device,
     checkpoints: Checkpoints,
+    processes: Processes = ALONE,
+    stop: StopRequest | None = None,
 ) -> Pretrained:
     """Train a variant, from its newest checkpoint if there is one.
 
@@ -65,6 +77,8 @@ def pretrain(
         batches: Batch number -> pairs; the same for all variants of a seed.
         device: Where to train.
         checkpoints: Folder of this run's states.
+        processes: That train together.
+        stop: Heeded between steps.
 
     Returns:
         The networks after the last step. On one CPU thread the weights are the same whether or
@@ -72,58 +86,91 @@ def pretrain(
 
     Raises:
         TrainingError: a loss is not finite.
+        WorkerError: a process that makes batches was killed.
+        LostProcessError: another process has ended.
+        Interrupted: a process was asked to stop, and did with a checkpoint.
 
     Source: paper 000 section 4.1.1; spec C.4, C.6. Deviation: BatchNorm keeps PyTorch's momentum
-    0.1 (Pri3D's schedule falls to 0.001 within 180 steps, longer than short runs' memory).
+    0.1 (Pri3D's schedule falls to 0.001 within 180 steps, longer than short runs' memory), and
+    moves once a step where a step has parts.
     """
     section, definition = params.pretraining, params.variants[variant]
     model = place(initial_model(params, variant, seed), device)
     result = Pretrained(model=model, steps=0, history=[], n_redrawn=0)
     if not definition.losses:
         return result
-    steps = pretraining_steps(params, batches)
+    stop = stop or StopRequest()
+    steps, parts = pretraining_steps(params, batches), section.accumulation
     optimizer = make_sgd(model.parameters(), section)
     recent: dict[str, float] = {}
     stretch = max(1, steps // HISTORY_POINTS)
-    if (found := checkpoints.load_latest()) is not None:
+    if (found := processes.from_main(checkpoints.load_latest)) is not None:
         result.steps, state, content = found
         restore_training_state(state, model, optimizer)
         result.history, result.n_redrawn, recent = (
             content[name] for name in ("history", "n_redrawn", "recent")
         )
-        print(f"{variant} seed {seed}: resumed after step {result.steps}", flush=True)
-    parts = section.accumulation
-    numbers = range(result.steps * parts, steps * parts)
-    stream = batch_stream(batches, numbers, section.workers)
+        if processes.is_main:
+            print(f"{variant} seed {seed}: resumed after step {result.steps}", flush=True)
+    numbers = processes.own(range(result.steps * parts, steps * parts), parts)
     progress = Progress(f"pretrain {variant} s{seed}", steps, section.batch_pairs, "pairs")
     initial_rate = definition.learning_rate or section.learning_rate
+    saved, n_redrawn = result.steps, 0
 
     def rate(step: int) -> float:
         return poly_rate(initial_rate, step, steps, section.poly_power)
 
-    def step_losses(step: int) -> Iterator[Loss]:
-        for _ in range(parts):
-            batch = next(stream)
-            result.n_redrawn += batch.n_redrawn
-            yield contrastive_loss(model, definition, section.contrast, batch.to(device))
-
-    def after_step(done: int, losses: dict[str, float]) -> None:
-        nonlocal recent
-        progress.update(done, losses, rate(done - 1))
-        recent = {name: recent.get(name, 0.0) + value for name, value in losses.items()}
-        if done % stretch == 0:
-            means = {name: round(value / stretch, 5) for name, value in recent.items()}
-            result.history.append({"step": done, **means})
-            recent = {}
-        if done % section.checkpoint_every == 0 or done == steps:
+    def save(done: int) -> None:
+        nonlocal saved
+        if processes.is_main and done > saved:
             content = {
                 "history": result.history,
                 "n_redrawn": result.n_redrawn,
                 "recent": recent,
             }
             checkpoints.save(done, training_state(model, optimizer), content)
+        saved = done
+
+    def before_step(done: int) -> None:
+        if any(processes.total([stop.is_made])):
+            save(done)
+            raise Interrupted(f"stopped after step {done} of {steps}")
+
+    def step_losses(step: int) -> Iterator[Loss]:
+        nonlocal n_redrawn
+        for number in processes.own(range(step * parts, (step + 1) * parts), parts):
+            batch = next(stream)
+            n_redrawn += batch.n_redrawn
+            seed_torch(seed, number)
+            yield contrastive_loss(model, definition, section.contrast, batch.to(device))
+
+    def after_step(done: int, losses: dict[str, float]) -> None:
+        nonlocal recent, n_redrawn
+        if processes.is_main:
+            progress.update(done, losses, rate(done - 1))
+        recent = {name: recent.get(name, 0.0) + value for name, value in losses.items()}
+        if done % stretch == 0:
+            means = {name: round(value / stretch, 5) for name, value in recent.items()}
+            result.history.append({"step": done, **means})
+            recent = {}
+        result.n_redrawn += int(*processes.total([n_redrawn]))
+        n_redrawn = 0
+        if done % section.checkpoint_every == 0 or done == steps:
+            save(done)
 
     model.train()
-    train(optimizer, rate, result.steps, steps, step_losses, after_step, parts)
+    with batch_stream(batches, numbers, section.workers) as stream:
+        train(
+            optimizer,
+            rate,
+            result.steps,
+            steps,
+            step_losses,
+            after_step,
+            parts,
+            list(model.buffers()),
+            processes,
+            before_step,
+        )
     result.steps = steps
     return result

@@ -16,7 +16,7 @@ from tests.readers import reader_files as files
 from tests.room import small_params
 
 #: A name that a shell, a regular expression and a format string would each misread.
-SCENE = "räum 1 $x 'y' (z)"
+SCENE = "räum 1 $(touch x) 'y' (z) *"
 #: Where the scenes are, below a test's folder.
 RAW = "rohe Däten"
 FRAMES = range(4)

@@ -4,11 +4,12 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,13 @@ import yaml
 
 from pipeline import layout
 from pipeline.__main__ import main
-from pipeline.atomic import exclusive
+from pipeline.atomic import WriteError, exclusive, write_text
 from pipeline.config import PARAMS_VARIABLE
+from pipeline.readers.base import Frame
 from pipeline.schemas import open_artifact
 from pipeline.stages.build_artifacts import make_scene, remember
 from pipeline.stages.extract_frames import extract_scene
+from pipeline.stages.frame_rows import FrameLog
 from tests.artifacts import bad_scenes as bad
 from tests.artifacts.bad_scenes import RAW, SCENE
 
@@ -111,6 +114,27 @@ def test_complete_artifacts_on_a_read_only_disk_are_kept(raw, tmp_path):
         assert "Traceback" not in outcome.text
 
 
+def test_folder_that_cannot_be_made(raw):
+    """/proc has no room for folders, also for root."""
+    out = Path("/proc/artifacts")
+    outcome = make_scene(bad.params(raw, "scannet"), SCENE, out, True, False)
+    assert outcome.kind == "failed"
+    assert outcome.text.startswith(f"{out / SCENE}: no such folder can be made; choose")
+
+
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_link_to_nothing(raw, tmp_path, below):
+    """Not `File exists`: nothing is to be moved away."""
+    link = tmp_path / "link"
+    link.symlink_to("gone")
+    outcome = make_scene(bad.params(raw, "scannet"), SCENE, link / below, True, False)
+    assert outcome.kind == "failed"
+    assert outcome.text.startswith(f"{link}: is a link to gone, which does not exist; make that")
+    with pytest.raises(WriteError, match=re.escape(f"{link}: is a link to gone")):
+        write_text(link / below / "file.png", "")
+    assert not (tmp_path / "gone").exists()
+
+
 @pytest.fixture
 def as_nobody() -> Iterator[Path]:
     """A readable raw scene in a folder that cannot be written to, for a user who is not root."""
@@ -180,6 +204,44 @@ def test_matches_left_by_another_run(run, raw, tmp_path):
     status, error = run("oversegment", out)
     assert status == 1
     assert "correspondences.parquet: made from other frames or voxels" in error
+
+
+@pytest.mark.parametrize("command", ["extract-frames", "find-overlaps"])
+@pytest.mark.parametrize("reader", ["scannet", "posed_folder"])
+def test_raw_folder_that_goes_away(tmp_path, monkeypatch, capfd, command, reader):
+    """In the middle of a scene: its other frames must not be taken for damaged ones."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write = bad.write_recording if reader == "scannet" else bad.write_posed_folder
+    write(raw / SCENE)
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(yaml.safe_dump(bad.params(raw, reader).model_dump(mode="json")))
+    monkeypatch.setenv(PARAMS_VARIABLE, str(params_file))
+    arguments = [command, SCENE, "--out", str(out)]
+    assert main(arguments) == 0
+    undisturbed = {path.name: path.read_bytes() for path in (out / SCENE).iterdir()}
+    shutil.rmtree(out)
+
+    watch = FrameLog.watch
+
+    def watch_until_it_is_gone(log: FrameLog, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in watch(log, frames):
+            yield frame
+            if frame.frame_id == 1 and raw.exists():
+                raw.rename(tmp_path / "away")
+
+    monkeypatch.setattr(FrameLog, "watch", watch_until_it_is_gone)
+    assert main(arguments) == 1
+    error = capfd.readouterr().err
+    assert re.search(
+        r"error: .*raw/.* is gone\. Bring the folder back .* run the same again", error
+    )
+    assert "Traceback" not in error
+    found = check_whole(out / SCENE, undisturbed) if (out / SCENE).exists() else set()
+    assert not found & {"frames.parquet", "correspondences.parquet", "overlaps.parquet"}
+    (tmp_path / "away").rename(raw)
+    monkeypatch.setattr(FrameLog, "watch", watch)
+    assert main(arguments) == 0
+    assert check_whole(out / SCENE, undisturbed) == set(undisturbed)
 
 
 #: Kills a run before it renames its n-th file, when the file has its content already.

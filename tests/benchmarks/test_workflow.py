@@ -1,8 +1,19 @@
 """The clone of benchmarks.workflow: that it measures what a user would run."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.workflow import OF_ALL_SCENES, Clone, job_command, scene_names, workflow_rows
+from benchmarks.workflow import (
+    OF_ALL_SCENES,
+    Clone,
+    job_command,
+    measure,
+    own_seconds,
+    scene_names,
+    workflow_rows,
+)
+from pipeline.__main__ import JOBS, _cost
 
 
 def test_names_are_scannets() -> None:
@@ -34,5 +45,14 @@ def test_a_job_of_a_scene_looks_at_that_scene_only(clone: Clone) -> None:
     scene = clone.scenes[0]
     mesh = clone.artifacts / scene / "mesh.ply"
     mesh.unlink()
-    clone.measure(job_command(scene))
+    measure(clone, job_command(scene))
     assert mesh.is_file()
+
+
+def test_seconds_are_those_of_the_logs(tmp_path: Path) -> None:
+    """Of `dvc repro`'s lines in between nothing counts."""
+    (tmp_path / "rule").mkdir()
+    for number, command in enumerate([*JOBS, "pretrain"]):
+        text = f"Running stage 'x':\n> python -m pipeline\n{_cost(command, 1.5)}\nUse `dvc push`"
+        (tmp_path / "rule" / f"{number}.log").write_text(text)
+    assert own_seconds(tmp_path) == {**dict.fromkeys(JOBS, 1.5), "pretrain": 3.0}

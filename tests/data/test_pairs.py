@@ -81,9 +81,10 @@ def test_batches_depend_only_on_seed_and_number(artifacts):
 
 def test_workers_give_the_same_batches(artifacts):
     batches = pair_batches(artifacts, small_params())
-    for number, batch in zip(range(2, 5), batch_stream(batches, range(2, 5), 1), strict=True):
-        assert batch.names == batches[number].names
-        assert torch.equal(batch.voxel_row, batches[number].voxel_row)
+    with batch_stream(batches, range(2, 5), 1) as stream:
+        for number, batch in zip(range(2, 5), stream, strict=True):
+            assert batch.names == batches[number].names
+            assert torch.equal(batch.voxel_row, batches[number].voxel_row)
 
 
 def test_an_epoch_is_every_pair_once_in_groups_of_a_scene(artifacts):

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import layout
 from pipeline.__main__ import main
+from pipeline.atomic import write_json
 from pipeline.config import load_params
 from tests.reporting.conftest import write_run
 
@@ -21,7 +22,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(PRESET, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PIPELINE_PARAMS", raising=False)
-    return layout.finetune_results_dir(load_params().dataset.name)
+    dataset = load_params().dataset.name
+    for kind in ("frames", "labelled_frames"):
+        write_json(layout.manifest(dataset, kind), {})
+    return layout.finetune_results_dir(dataset)
 
 
 def write_pictures(folder: Path, variant: str, first: str = "scene0016_00 0") -> None:
@@ -47,8 +51,10 @@ def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert made == [
         "000_table1.csv",
         "000_table1.md",
+        "curves",
         "figure3_reconstruction.png",
         "figure4_depth.png",
+        "metrics",
     ]
     capsys.readouterr()
     assert main(["print-tables"]) == 0

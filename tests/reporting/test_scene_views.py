@@ -49,6 +49,8 @@ def test_overlay() -> None:
     pixel, segment = np.array([0, 4, 5], np.int32), np.array([0, 1, -1], np.int32)
     result = overlay_segments(image, pixel, segment)
     assert np.ptp(result[0, 1]) == np.ptp(result[1, 2]) == 0
+    unknown = overlay_segments(np.zeros_like(image), pixel, segment)[0, 1]
+    assert unknown.min() > 50, "what is not known is grey, not black, in dark pictures, too"
     assert np.ptp(result[0, 0]) > 50
     assert (result[0, 0] != result[1, 1]).any()
 

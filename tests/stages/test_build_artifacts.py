@@ -1,12 +1,15 @@
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from pipeline import layout
 from pipeline.__main__ import main
-from pipeline.stages.build_artifacts import RECORDS, make_scene, remember
+from pipeline.stages.build_artifacts import RECORDS, about, make_scene, remember
 from tests.raw_room import raw_params, write_raw_room
 
 
@@ -32,51 +35,118 @@ def test_a_folder_with_a_bad_scene(
         assert made.read_bytes() == expected.read_bytes()
 
 
-def test_labels_of_another_dataset_are_not_used(
-    raw_dir: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("theirs", "reader", "labelled", "found"),
+    [
+        ("raw", "posed_folder", "labels", "labels"),  # the params are about --raw
+        ("link", "scannet", "labels", "labels"),
+        ("a", "posed_folder", "a", "raw"),
+        ("a", "posed_folder", "a/../a/inside", "raw/inside"),
+        ("a", "posed_folder", "labels", "labelled.raw_dir is not in it but {}/labels"),
+        ("a", "posed_folder", "abc", "labelled.raw_dir is not in it but {}/abc"),
+        ("a", "posed_folder", "a/other", "{}/raw/other, does not exist"),
+        ("a", "scannet", "a", "the reader scannet, not posed_folder"),
+    ],
+)
+def test_which_labelled_frames(
+    tmp_path: Path, theirs: str, reader: str, labelled: str, found: str
 ) -> None:
-    """Scene names are no proof: embedded rooms are named like ScanNet's scans."""
-    asked = []
+    """Those of the same dataset; names of scenes prove nothing, embedded ones are ScanNet's."""
+    (tmp_path / "raw" / "inside").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("raw")
+    given = raw_params(tmp_path / theirs)
+    sections = {
+        "dataset": given.dataset.model_copy(update={"reader": reader}),
+        "labelled": given.labelled.model_copy(update={"raw_dir": str(tmp_path / labelled)}),
+    }
+    params, why = about(given.model_copy(update=sections), "posed_folder", tmp_path / "raw")
+    assert (params.dataset.reader, params.dataset.raw_dir) == ("posed_folder", f"{tmp_path}/raw")
+    if why:
+        assert why.startswith(f"dataset.raw_dir of the params is {tmp_path / theirs}, not ")
+        assert why.endswith(found.format(tmp_path))
+    else:
+        assert params.labelled.raw_dir == str(tmp_path / found)
 
-    def make_nothing(_params, _scenes, _out, with_labels, *_):  # type: ignore[no-untyped-def]
-        asked.append(with_labels)
-        return iter(())
 
-    monkeypatch.setattr("pipeline.stages.build_artifacts._make_all", make_nothing)
+def test_missing_labels_are_said_and_the_way_to_them(
+    raw_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = raw_params(tmp_path / "other").model_dump(mode="json")
     params_file = tmp_path / "params.yaml"
-    for about in (tmp_path, raw_dir):
-        params_file.write_text(yaml.safe_dump(raw_params(about).model_dump(mode="json")))
+    labels = layout.artifact(tmp_path / "out", "room", "labelled_frames")
+    for labelled, is_said in ((tmp_path / "third", True), (tmp_path / "other", False)):
+        given["labelled"]["raw_dir"] = str(labelled)
+        params_file.write_text(yaml.safe_dump(given))
         arguments = ["build-artifacts", "--reader", "posed_folder", "--raw", str(raw_dir)]
-        arguments += ["--out", str(tmp_path / "out"), "--params", str(params_file)]
+        arguments += ["--out", str(tmp_path / "out"), "--params", str(params_file), "--jobs", "1"]
         assert main(arguments) == 0
-    assert asked == [False, True]
-    assert capsys.readouterr().out.count("no labelled frames: ") == 1
+        said = capfd.readouterr().out
+        assert ("no labelled frames: " in said) == is_said
+        assert (f"set dataset.raw_dir to {raw_dir} and labelled.raw_dir" in said) == is_said
+        assert bool(pq.read_metadata(labels).num_rows) != is_said
+    assert "room: made: again (raw files changed): " in said
 
 
-def test_complete_scenes_are_kept(raw_dir: Path, tmp_path: Path) -> None:
-    raw, out = Path(shutil.copytree(raw_dir, tmp_path / "raw")), tmp_path / "out"
+@pytest.fixture
+def build(raw_dir: Path, tmp_path: Path) -> Callable[..., str]:
+    """Function that makes the room of `tmp_path / "raw"`: what became of it, and why."""
+    shutil.copytree(raw_dir, tmp_path / "raw")
 
-    def make(force: bool = False, **matching: object) -> str:
-        outcome = make_scene(raw_params(raw, **matching), "room", out, True, force)
+    def make(force: bool = False, raw: str = "raw", **matching: object) -> str:
+        out = tmp_path / "out"
+        outcome = make_scene(raw_params(tmp_path / raw, **matching), "room", out, True, force)
         remember(out, outcome)
-        return outcome.kind
+        found = re.match(r"again \((.*?)\): ", outcome.text)
+        return f"again: {found[1]}" if found else outcome.kind
 
-    assert [make(), make(), make(force=True), make()] == ["made", "kept", "made", "kept"]
-    assert [make(radius_m=0.09), make()] == ["made", "made"]
+    return make
+
+
+def test_complete_scenes_are_kept(build: Callable[..., str], tmp_path: Path) -> None:
+    """One that is made again says what has changed."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    assert [build(), build(), build(force=True), build()] == [
+        *("made", "kept", "again: --force", "kept")
+    ]
+    assert [build(radius_m=0.09), build()] == ["again: params changed"] * 2
     layout.artifact(out, "room", "sets").unlink()
-    assert [make(), make()] == ["made", "kept"]
+    assert [build(), build()] == ["again: artifacts changed", "kept"]
     pose = raw / "room" / "pose" / "000000.txt"
     pose.write_text(pose.read_text() + "\n")
-    assert [make(), make()] == ["made", "kept"]
-    (out / RECORDS).write_text("{")
-    assert [make(), make()] == ["made", "kept"]
+    layout.artifact(out, "room", "sets").touch()
+    assert [build(), build()] == ["again: raw files, artifacts changed", "kept"]
 
     # A scene that fails is not complete, whatever is left of an earlier success.
     shutil.rmtree(raw / "room" / "depth")
-    assert [make(), make()] == ["failed", "failed"]
+    assert [build(), build()] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"room": "5d41"}', '{"room": 5}', '{"other": {}}'], ids=repr
+)
+def test_damaged_record(build: Callable[..., str], tmp_path: Path, content: str) -> None:
+    assert build() == "made"
+    (tmp_path / "out" / RECORDS).write_text(content)
+    assert [build(), build()] == ["again: build.json does not know it as complete", "kept"]
+
+
+def test_another_version_of_the_package(
+    build: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build() == "made"
+    monkeypatch.setattr("pipeline.stages.build_artifacts.package_version", lambda: "99")
+    assert [build(), build()] == ["again: package version changed", "kept"]
+
+
+def test_moved_raw_folder(build: Callable[..., str], tmp_path: Path) -> None:
+    """Also one that is copied with its times, but not without them."""
+    assert build() == "made"
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", tmp_path / "copied")
+    shutil.copytree(tmp_path / "moved", tmp_path / "new", copy_function=shutil.copyfile)
+    assert [build(raw=raw) for raw in ("moved", "copied", "new")] == [
+        *("kept", "kept", "again: raw files changed")
+    ]
 
 
 def test_eight_files_a_scene(

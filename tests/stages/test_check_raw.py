@@ -1,9 +1,11 @@
 """`check`: what it finds, what it says, and its exit status."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.__main__ import main
 from pipeline.geometry.mesh import Mesh, write_ply
@@ -102,6 +104,26 @@ def test_wrong_folder_and_stride(tmp_path, check):
     assert "fits reader scannet_frames_25k" in output
     status, output = check("--reader", "scannet_frames_25k", "--raw", tmp_path, "--frame-stride", 0)
     assert (status, "at least 1" in output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "stride", "kept"), [((), 2, "4"), (("--frame-stride", 4), 4, "2")]
+)
+def test_params(tmp_path, check, options, stride, kept):
+    """Their stride, unless another is given, and their fusion: here 3 frames must see a surface."""
+    files.write_folder_scene(tmp_path / "raw" / "a", "posed_folder", tuple(range(8)))
+    params = yaml.safe_load(Path("presets/real_sequences.yaml").read_text())
+    params["dataset"]["frame_stride"] = 2
+    params["geometry"]["fusion"]["min_weight"] = 3
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(params))
+    arguments = ("--reader", "posed_folder", "--raw", tmp_path / "raw", "--params", file)
+    status, output = check(*arguments, *options)
+    assert cells(output, "a")[2] == kept
+    assert cells(output, "a")[6] == "fused"
+    assert f"at stride {stride}; artifacts" in output
+    problem = "a: 2 frames are left at stride 4, but a surface is fused where 3 see it; lower"
+    assert (status, problem in output) == ((1, True) if kept == "2" else (0, False))
 
 
 def test_estimate() -> None:

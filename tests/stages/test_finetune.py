@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.models.loading import load_pretrained
+from pipeline.stages.write_manifest import write_manifest
 from pipeline.training.checkpoint import load_tensors
 from tests.room import small_params, write_room
 
@@ -61,8 +62,9 @@ def test_all_cells(enter):
 
 def test_without_labels_segmentation_is_skipped_with_a_reason(enter):
     changes = {"protocols": ["frozen"], "keep_weights": False}
-    enter(small_params(finetuning=changes))
+    enter(params := small_params(finetuning=changes))
     write_room(layout.artifacts_dir("boxes"), "room_b", labels=False)
+    write_manifest(params, "labelled_frames")
     assert main(["pretrain", *OPTIONS]) == 0
     assert main(["finetune", *OPTIONS]) == 0
     assert set(metrics()["cells"]) == {"frozen/depth", "frozen/reconstruction"}

@@ -10,6 +10,7 @@ from pipeline.__main__ import main
 from pipeline.config import Params
 from pipeline.schemas import open_artifact, read_table, stored_metadata, write_table
 from pipeline.stages.build_artifacts import make_scene
+from tests.raw_room import write_raw_room
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,6 +75,8 @@ def test_a_folder_of_scenes(scenes: Path, capfd: pytest.CaptureFixture[str]) -> 
     [
         (["nowhere"], "nowhere: no such folder"),
         (["empty"], "holds neither a scene's artifacts"),
+        (["raw"], "nor folders with them; `check` is for raw folders"),
+        (["raw/room"], "nor folders with them; `check` is for raw folders"),
         ([".", "--jobs", "0"], "--jobs must be at least 1, not 0"),
         ([".", "--limit", "0"], "--limit must be at least 1, not 0"),
     ],
@@ -87,8 +90,11 @@ def test_wrong_arguments(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
+    write_raw_room(Path("raw"), "room", spoiled=False)
     assert main(["validate", *arguments]) == 1
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert len((printed.out + printed.err).splitlines()) == 1
 
 
 @pytest.mark.parametrize("mode", ["strict", "pri3d"])

@@ -7,7 +7,9 @@ import pytest
 
 from pipeline import layout
 from pipeline.config import Params
-from pipeline.stages.common import StageError, read_split, resolve_split, scene_names
+from pipeline.schemas import ArtifactError, read_table, write_table
+from pipeline.stages.common import StageError, read_split
+from pipeline.stages.scene_lists import resolve_split, scene_names
 from pipeline.stages.write_manifest import write_manifest
 from tests.raw_room import raw_params
 
@@ -27,9 +29,15 @@ def test_manifest(
     expected = {"data/artifacts/boxes/room/sets.parquet": hashlib.sha256(content).hexdigest()}
     assert json.loads(manifest.read_text()) == expected
 
-    (target / "room" / "sets.parquet").write_bytes(content + b" ")
+    sets = target / "room" / "sets.parquet"
+    write_table(sets, "sets", [read_table(sets, "sets").slice(1)], dict)
     write_manifest(params, "sets")
     assert json.loads(manifest.read_text()) != expected
+    expected = manifest.read_bytes()
+    sets.write_bytes(content[:-9])
+    with pytest.raises(ArtifactError, match=r"sets\.parquet: not readable .*; `rm "):
+        write_manifest(params, "sets")
+    assert manifest.read_bytes() == expected
 
 
 def test_split(raw_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

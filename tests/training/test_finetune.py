@@ -1,6 +1,7 @@
 """Finetuning on the analytic rooms: what is frozen stays, what is trained learns."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from pipeline.data.labelled import LabelledBatch, load_labelled
 from pipeline.models.unet import UNet2D
 from pipeline.training import finetune as module
 from pipeline.training import fixed_outputs
+from pipeline.training.cell_result import CellResult
+from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.finetune import (
-    CellResult,
     Finetuner,
     evaluation_steps,
     finetune,
@@ -19,12 +21,15 @@ from pipeline.training.finetune import (
     training_order,
 )
 from pipeline.training.freezing import SplitNetwork
+from pipeline.training.interruption import StopRequest
 from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
 from tests.room import small_params
 
 CPU = torch.device("cpu")
 PROTOCOLS = ["frozen", "half_frozen", "full"]
 ROWS = {"training": [0, 1, 2, 3], "validation": [0, 1, 2, 3]}
+#: Frames of a cell, the folder of its checkpoints (none is due), and no request to stop.
+RUN = (ROWS, Checkpoints(Path("unused")), StopRequest())
 
 
 def make_unet():
@@ -69,7 +74,7 @@ def test_fixed_parts_keep_every_bit_and_the_others_change(
 
     monkeypatch.setattr(module, "SplitNetwork", Recorded)
     finetuner = make_finetuner(artifacts)
-    result = finetuner.run_cell(protocol, depth_task(small_params().finetuning), ROWS)
+    result = finetuner.run_cell(protocol, depth_task(small_params().finetuning), *RUN)
     network, before = networks[0]
     after = network.state_dict()
     for prefix in fixed:  # weights and BatchNorm statistics
@@ -102,16 +107,16 @@ def test_cut_network_computes_the_whole_network(protocol):
 
 def test_kept_outputs_change_nothing(artifacts, monkeypatch):
     task = depth_task(small_params().finetuning)
-    kept = make_finetuner(artifacts).run_cell("half_frozen", task, ROWS)
+    kept = make_finetuner(artifacts).run_cell("half_frozen", task, *RUN)
     monkeypatch.setattr(fixed_outputs, "LIMIT_BYTES", 0)
-    again = make_finetuner(artifacts).run_cell("half_frozen", task, ROWS)
+    again = make_finetuner(artifacts).run_cell("half_frozen", task, *RUN)
     for name, tensor in kept.weights.items():
         torch.testing.assert_close(tensor, again.weights[name], atol=1e-4, rtol=1e-4)
 
 
 def test_frozen_batch_norm_in_train_mode_is_not_kept(artifacts):
     section = small_params(finetuning={"frozen_batch_norm": "train"}).finetuning
-    result = make_finetuner(artifacts, section).run_cell("frozen", depth_task(section), ROWS)
+    result = make_finetuner(artifacts, section).run_cell("frozen", depth_task(section), *RUN)
     assert math.isfinite(result.metrics["last"]["score"])
 
 
@@ -121,7 +126,7 @@ def test_frozen_batch_norm_in_train_mode_is_not_kept(artifacts):
 def test_training_improves_reconstruction(artifacts, protocol, bound):
     changes = {"steps": {protocol: 60}, "evaluations": 6, "learning_rate": 0.05}
     section = small_params(finetuning=changes).finetuning
-    cell = make_finetuner(artifacts, section).run_cell(protocol, reconstruction_task(), ROWS)
+    cell = make_finetuner(artifacts, section).run_cell(protocol, reconstruction_task(), *RUN)
     assert cell.metrics["last"]["step"] == cell.metrics["steps"] == 60
     assert cell.metrics["best"]["score"] >= cell.metrics["last"]["score"]
     # Untrained about -180; the frames' variance, which a constant colour reaches, about -100.
@@ -133,7 +138,9 @@ def test_all_cells_resume_and_are_deterministic(artifacts, tmp_path, monkeypatch
 
     def run(folder, seed=0):
         finetuner = make_finetuner(artifacts, seed=seed)
-        return finetune(finetuner, PROTOCOLS, make_tasks(section), lambda _: ROWS, folder)
+        return finetune(
+            finetuner, PROTOCOLS, make_tasks(section), lambda _: ROWS, folder, StopRequest()
+        )
 
     first = run(tmp_path / "a")
     assert list(first) == [
@@ -159,7 +166,7 @@ def test_all_cells_resume_and_are_deterministic(artifacts, tmp_path, monkeypatch
     monkeypatch.setattr(
         Finetuner,
         "run_cell",
-        lambda self, p, t, r: ran.append((p, t.name)) or original(self, p, t, r),
+        lambda self, p, t, *run: ran.append((p, t.name)) or original(self, p, t, *run),
     )
     resumed = run(tmp_path / "a")
     assert ran == [("frozen", "depth"), ("full", "segmentation")]

@@ -64,3 +64,19 @@ def test_a_loss_that_is_not_finite_names_the_batch():
     optimizer = make_sgd([parameter], small_params().pretraining)
     with pytest.raises(TrainingError, match=r"step 0: the loss is nan.*batch 0"):
         train(optimizer, lambda _: 0.1, 0, 1, quadratic(parameter), lambda *_: None)
+
+
+def test_running_statistics_move_once_a_step_by_the_mean_of_its_parts():
+    norm = torch.nn.BatchNorm1d(1, momentum=0.1)
+    optimizer = make_sgd(norm.parameters(), small_params().pretraining)
+    batches = [torch.tensor([[1.0], [3.0]]), torch.tensor([[10.0], [20.0]])]
+
+    def step_losses(step):
+        for batch in batches:
+            yield Loss(norm(batch).sum(), {}, "")
+
+    buffers = list(norm.buffers())
+    train(optimizer, lambda _: 0.1, 0, 1, step_losses, lambda *_: None, 2, buffers)
+    assert norm.running_mean.item() == pytest.approx(0.1 * (2 + 15) / 2)
+    assert norm.running_var.item() == pytest.approx(0.9 + 0.1 * (2 + 50) / 2)  # unbiased
+    assert norm.num_batches_tracked == 1

@@ -1,5 +1,6 @@
 """A clone in miniature, in which snakemake and dvc really run and every command is counted."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-#: What the workflow reads from its folder. The package is the installed one, with its compiled
-#: kernels; results of the developer's own runs stay behind.
-CLONED = ("Snakefile", "dvc.yaml", ".dvcignore", ".gitignore", "rules", "profiles", "presets")
+#: What the workflow reads from its folder, the package with its compiled kernels among it; results
+#: of the developer's own runs stay behind.
+CLONED = (
+    *("Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"),
+    *("rules", "profiles", "presets", "pipeline"),
+)
 
 
 class Workspace:
@@ -26,6 +30,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.mkdir(parents=True, exist_ok=True)
         for name in CLONED:
             source = REPOSITORY / name
             if source.is_dir():
@@ -42,36 +47,57 @@ class Workspace:
     def _trace_python(self) -> None:
         """Put a `python` first on the PATH that notes its arguments: what really ran, counted."""
         wrapper = self.root / "bin" / "python"
-        wrapper.parent.mkdir()
+        wrapper.parent.mkdir(exist_ok=True)
         note = f'echo "$@" >> "{self.trace}"'
         wrapper.write_text(f'#!/bin/sh\n{note}\nexec "{sys.executable}" "$@"\n')
         wrapper.chmod(0o755)
         self.environment = {
             **os.environ,
+            "PYTHONPATH": str(self.root),  # its own package, not the installed one
             "PATH": os.pathsep.join(
                 [str(wrapper.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
             ),
         }
 
+    def copy(self, root: Path) -> "Workspace":
+        """The clone as it is, in another folder."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return self.at(root)
+
+    def at(self, root: Path) -> "Workspace":
+        """Another clone, that is in its folder already."""
+        other = copy.copy(self)
+        other.root, other.trace = root, root / "trace.txt"
+        other._trace_python()
+        other.environment = self.environment | {
+            name: other.environment[name] for name in ("PATH", "PYTHONPATH")
+        }
+        return other
+
     def call(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; its whole output is shown if it fails."""
         result = subprocess.run(
-            command, cwd=self.root, env=self.environment, text=True, timeout=600,
+            command, cwd=self.root, env=self.environment, text=True, timeout=1200,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert not check or result.returncode == 0, result.stdout[-6000:]
         return result
 
-    def count(self, *command: str) -> Counter[str]:
-        """Run a command and count the pipeline commands that it really executed."""
+    def calls(self, *command: str) -> Counter[str]:
+        """Run a command and count the pipeline's that it executed: `run-stage pretrain@...`."""
         self.trace.write_text("")
         self.call(*command)
-        executed = Counter(
-            line.split()[2] for line in self.trace.read_text().splitlines() if " pipeline " in line
-        )
-        # Bookkeeping around a stage, not work: the stage itself shows as pretrain, finetune, ...
-        executed.pop("run-stage", None)
-        return executed
+        lines = (line.split() for line in self.trace.read_text().splitlines())
+        return Counter(" ".join(words[2:4]) for words in lines if "pipeline" in words)
+
+    def count(self, *command: str) -> Counter[str]:
+        """Run a command and count what it made: `pretrain`, `finetune`, ..., no bookkeeping."""
+        called = self.calls(*command)
+        made: Counter[str] = Counter()
+        for line, number in called.items():
+            if (name := line.split()[0]) not in BOOKKEEPING:
+                made[name] += number
+        return made
 
     def params(self) -> dict:
         """The params as they are."""
@@ -88,6 +114,8 @@ class Workspace:
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
 
 
+#: Commands around a stage: what runs it for Snakemake, and what looks at the code.
+BOOKKEEPING = {"run-stage", "write-fingerprints"}
 SNAKEMAKE = ("snakemake", "--cores", "2", "all_tables")
 DVC = ("dvc", "repro")
 

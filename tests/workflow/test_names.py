@@ -11,7 +11,7 @@ from tests.artifacts.bad_scenes import RAW, SCENE
 from tests.workflow.conftest import Workspace
 
 
-def test_spaces_unicode_and_quotes(tmp_path: Path) -> None:
+def test_a_command_and_a_pattern_as_a_name(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     bad.write_recording(tmp_path / RAW / SCENE)
     params = bad.params(Path(RAW), "scannet")
@@ -23,4 +23,5 @@ def test_spaces_unicode_and_quotes(tmp_path: Path) -> None:
     workspace.call("snakemake", "--cores", "2", "--", *targets)
     for kind in layout.ARTIFACT_KINDS:
         open_artifact(tmp_path / layout.artifact(artifacts, SCENE, kind), kind)
+    assert not list(tmp_path.rglob("x"))
     assert "Nothing to be done" in workspace.call("snakemake", "-n", "--", *targets).stdout

@@ -21,7 +21,6 @@ from pipeline.readers.imaging import decode_depth
 from pipeline.reporting.validation.findings import Findings, Unusable, Violation
 from pipeline.reporting.validation.values import StoredVoxels, View, numbers, positive
 from pipeline.schemas import (
-    PARQUET_ERRORS,
     ArtifactError,
     open_artifact,
     row_group_index,
@@ -68,7 +67,7 @@ class StoredScene:
         """The table of a kind, its schema checked."""
         if kind not in self._opened:
             try:
-                self._opened[kind] = open_artifact(self.path(kind), kind, with_checksums=True)
+                self._opened[kind] = open_artifact(self.path(kind), kind)
             except ArtifactError as error:
                 raise self.unusable(kind, str(error)) from error
         return self._opened[kind]
@@ -82,8 +81,8 @@ class StoredScene:
         """One row group."""
         try:
             return self.table(kind).read_row_group(group, columns=columns)
-        except PARQUET_ERRORS as error:
-            raise self.unusable(kind, f"cannot be read: {error}", f"row group {group}") from error
+        except ArtifactError as error:
+            raise self.unusable(kind, str(error), f"row group {group}") from error
 
     def groups(self, kind: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Row group by row group."""
