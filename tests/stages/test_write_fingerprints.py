@@ -10,8 +10,17 @@ from pathlib import Path
 import pytest
 
 from pipeline import layout
+from pipeline.__main__ import COMMANDS
 from pipeline.stages.common import StageError
-from pipeline.stages.write_fingerprints import PACKAGE, STAGES, _essence, check_code, fingerprint
+from pipeline.stages.write_fingerprints import (
+    DVC_STAGES,
+    PACKAGE,
+    STAGES,
+    _essence,
+    check_code,
+    fingerprint,
+)
+from pipeline.yaml_file import read_yaml
 
 
 class Copy:
@@ -53,6 +62,17 @@ def test_closures() -> None:
     assert not others & pretrain.keys()
     # Artifacts that a corrected reader makes with the same content retrain nothing.
     assert not {"pipeline.readers.sens", "pipeline.readers"} & pretrain.keys()
+
+
+def test_every_stage_of_dvc_depends_on_its_code() -> None:
+    stages = read_yaml(PACKAGE.parent / "dvc.yaml")["stages"]
+    expected = {"artifacts": set(STAGES) - set(DVC_STAGES)}
+    for name in stages.keys() - {"code", "artifacts"}:
+        expected[name] = {COMMANDS[stages[name]["cmd"].split()[3]][0]}
+    assert set.union(*expected.values()) == set(STAGES)
+    for name, modules in expected.items():
+        found = {dep for dep in stages[name]["deps"] if dep.startswith("fingerprints/")}
+        assert found == {str(layout.fingerprint(module)) for module in modules}, name
 
 
 def test_comments_format_and_docstrings_do_not_count(copy: Copy) -> None:

@@ -1,4 +1,4 @@
-"""Snakemake and DVC agree on what is done, whatever was deleted, touched or checked out.
+"""Snakemake and DVC agree on what is done, whatever was deleted or checked out.
 
 As in test_reruns.py, every test starts from and leaves a workspace that is complete.
 """
@@ -11,48 +11,22 @@ import pytest
 from pipeline import layout
 from tests.workflow.conftest import DVC, SNAKEMAKE, Workspace
 
-pytestmark = pytest.mark.timeout(900)
-ARTIFACTS, SCENE = layout.artifacts_dir("smoke"), "scene0001_00"
-
-
-def commands(called: Counter[str]) -> Counter[str]:
-    """The same without arguments."""
-    return Counter(line.split()[0] for line in called.elements())
-
-
-def test_artifacts_made_again_with_the_same_content_train_nothing(finished: Workspace) -> None:
-    """Not even a job that finds nothing to do: on a cluster each would wait for a GPU."""
-    # Made anew from the raw data; a mere `touch` of them is seen through by their checksums.
-    files = [layout.artifact(ARTIFACTS, SCENE, kind) for kind in ("frames", "overlaps")]
-    called = finished.calls(*SNAKEMAKE, "--forcerun", *map(str, files))
-    assert commands(called) == Counter(
-        {
-            "extract-frames": 1,
-            "oversegment": 1,
-            "find-overlaps": 1,
-            "write-manifest": len(layout.ARTIFACT_KINDS),
-            "run-stage": 1,
-        }
-    )
-    assert called["run-stage artifacts@smoke"] == 1
-    assert finished.calls(*DVC) == Counter()
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def test_a_lost_artifact_stops_dvc_and_is_made_by_snakemake(finished: Workspace) -> None:
-    file = layout.artifact(ARTIFACTS, SCENE, "labelled_frames")
+    file = layout.artifact(layout.artifacts_dir("smoke"), "scene0001_00", "overlaps")
     before = (finished.root / file).read_bytes()
     (finished.root / file).unlink()
-    command = ("dvc", "repro", "--single-item", "--force", "finetune@smoke-view-0")
+    command = ("dvc", "repro", "--single-item", "--force", "pretrain@smoke-none-0")
     stopped = finished.call(*command, check=False)
     assert stopped.returncode != 0
     assert f"{file}: missing" in stopped.stdout
     assert "`snakemake --cores 2 all_artifacts`" in stopped.stdout
-    made = finished.count(*SNAKEMAKE)
-    assert made["extract-frames"] == 1
-    # DVC takes the outputs that it had removed from its cache.
-    assert not made.keys() & {"make-room", "pretrain", "finetune", "make-tables"}
+    # The weights, which DVC had removed before, come from its cache.
+    assert finished.count(*SNAKEMAKE) == Counter({"find-overlaps": 1, "write-manifest": 1})
     assert (finished.root / file).read_bytes() == before
-    assert finished.calls(*SNAKEMAKE) == finished.calls(*DVC) == Counter()
+    assert finished.calls(*DVC) == Counter()
 
 
 def test_deleted_models_from_dvc(finished: Workspace) -> None:

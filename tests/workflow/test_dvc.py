@@ -10,7 +10,7 @@ import yaml
 
 from tests.workflow.conftest import DVC, SNAKEMAKE, Workspace
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 N_SCENES, N_ROWS = 3, 2
 TABLE = "results/tables/smoke/000_table1.csv"
 SHARED = "manifests/smoke/artifacts.dvc"

@@ -9,7 +9,8 @@ import yaml
 from tests.artifacts.test_bad_output import disk
 from tests.workflow.conftest import DVC, SNAKEMAKE, Workspace
 
-pytestmark = pytest.mark.timeout(900)  # the first run may be this test's
+# The first run may be this test's.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 PAGE = 4096
 #: Commands whose work must not be done again.
 WORK = {"make-room", "extract-frames", "oversegment", "find-overlaps", "pretrain", "finetune"}

@@ -20,6 +20,8 @@ import yaml
 
 from tests.workflow.conftest import Workspace
 
+pytestmark = pytest.mark.long
+
 STAGE = "pretrain@smoke-view-0"
 STAMP = f".stamps/{STAGE}.json"
 MODEL = "models/smoke/pretrained/view-s0"

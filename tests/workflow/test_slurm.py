@@ -5,13 +5,16 @@ The tests follow one another in one clone; each leaves it complete for its param
 
 import re
 import shutil
+import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline import layout
 from tests.workflow.conftest import DVC, REPOSITORY, SNAKEMAKE, Workspace
 from tests.workflow.slurm_cluster import NoCluster, SlurmCluster
 
@@ -107,3 +110,49 @@ def test_geometry_of_dvc_goes_through_slurm(cluster: SlurmCluster, clone: Worksp
     assert {name.split("_")[0] for name in found} == {"scenes", "lists"}
     assert submitted(cluster, clone, *ON_SLURM) == Counter()
     assert clone.count(*SNAKEMAKE) == Counter()
+
+
+def test_a_training_that_everything_happens_to(cluster: SlurmCluster, clone: Workspace) -> None:
+    """Its time limit comes near, it is cancelled, its node is lost: it ends as if nothing was."""
+    steps = 150
+    clone.edit("rows", ["view"])
+    clone.edit("seeds", [0])
+    clone.edit("pretraining.steps", steps)
+    before = len(cluster.jobs())
+    with (clone.root / "snakemake.log").open("w") as log:
+        snakemake = subprocess.Popen(
+            ON_SLURM, cwd=clone.root, env=clone.environment, stdout=log, stderr=log
+        )
+    for happens in (
+        lambda job: cluster.call("scancel", "--signal=TERM", job),
+        lambda job: cluster.call("scancel", job),
+        lambda job: (cluster.kill_node(), time.sleep(15), cluster.start_node()),
+    ):
+        happens(_job_at_work(cluster, clone))
+    assert snakemake.wait(600) == 0, (clone.root / "snakemake.log").read_text()[-6000:]
+    trainings = [job for job in cluster.jobs()[before:] if "pretrain" in job["Comment"]]
+    assert [job["JobState"] for job in trainings] == ["FAILED", "CANCELLED", "COMPLETED"]
+    # Each attempt is given more memory; the lost node's job was queued again by Slurm itself.
+    memory = [int(job["MinMemoryNode"].rstrip("M")) for job in trainings]
+    assert memory == pytest.approx([memory[0], 2 * memory[0], 3 * memory[0]], abs=3)
+    assert [job["Restarts"] for job in trainings] == ["0", "0", "1"]
+
+    weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
+    disturbed = weights.read_bytes()
+    alone = {**clone.environment, "OMP_NUM_THREADS": "1"}
+    command = ["python", "-m", "pipeline", "pretrain", "--variant", "view", "--seed", "0"]
+    subprocess.run(command, cwd=clone.root, env=alone, check=True, capture_output=True)
+    assert weights.read_bytes() == disturbed
+
+
+def _job_at_work(cluster: SlurmCluster, clone: Workspace) -> str:
+    """Wait for a checkpoint that a running pretraining has written; its job."""
+    folder = clone.root / layout.CHECKPOINTS
+    known = {file.name for file in folder.rglob("step-*.safetensors")}
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        if {file.name for file in folder.rglob("step-*.safetensors")} - known:
+            jobs = [job for job in cluster.jobs() if "pretrain" in job["Comment"]]
+            return jobs[-1]["JobId"]
+    raise AssertionError((clone.root / "snakemake.log").read_text()[-6000:])
