@@ -105,9 +105,10 @@ class Clone(Workspace):
         for command, stems in OUTPUTS.items():
             files = [next(template.glob(f"{stem}.*")) for stem in stems]
             copy = shlex.join(["cp", *map(str, files)])
-            cases += f'{command}) exec {copy} "{self.artifacts}/$4" ;;\n'
+            cases += f'{command}) exec {copy} "{self.artifacts}/$scene" ;;\n'
         (self.root / "bin/python").write_text(
-            f'#!/bin/sh\ncase "$3" in\n{cases}*) exec "{sys.executable}" "$@" ;;\nesac\n'
+            "#!/bin/sh\nfor scene; do :; done  # the last argument\n"
+            f'case "$3" in\n{cases}*) exec "{sys.executable}" "$@" ;;\nesac\n'
         )
 
 

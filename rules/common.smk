@@ -28,7 +28,7 @@ with readable_errors():
     if workflow.is_main_process:
         freeze_params()
     PARAMS = load_params()
-    if workflow.is_main_process:
+    if IS_ALONE:
         settle_times(PARAMS.dataset.name)
 os.environ.update(demand(PARAMS))  # for the expressions in slurm/profile.yaml
 DATASET = PARAMS.dataset.name
@@ -74,9 +74,8 @@ def stages():
     """
     fingerprints()
     loaded = load_stages()
-    if (
-        IS_ALONE
-    ):  # the stamps of a run that goes on are left to it: its params may be others
+    # The stamps of a run that goes on are left to it: its params may be others.
+    if IS_ALONE:
         reconcile(loaded)
     return loaded
 
@@ -160,4 +159,6 @@ def nothing_outdated(wildcards):
         }
         outdated = outdated_rules(PARAMS, scenes, settings)
         workflow.dag.forcerules.update(map(workflow.get_rule, outdated))
+    if workflow.dryrun:
+        snakemake_lock.leave()
     return []

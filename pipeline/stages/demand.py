@@ -25,8 +25,7 @@ def demand(params: Params) -> dict[str, str]:
     height, width = params.dataset.image_size
     pixels = height * width / _PAPER_PIXELS * _model_share(params.model)
     pretraining, finetuning = params.pretraining, params.finetuning
-    pairs = pretraining.batch_pairs * pretraining.accumulation
-    pretrain_step = pixels * pairs / _PAPER_PAIRS
+    pretrain_step = pixels * pretraining.batch_pairs / _PAPER_PAIRS
     if pretraining.steps is None:
         pretrain_work = pixels * pretraining.epochs / _PAPER_EPOCHS
     else:

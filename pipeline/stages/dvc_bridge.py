@@ -6,6 +6,7 @@ only a view of DVC's state: `reconcile` rewrites them before every plan, so what
 `dvc checkout` or a deleted models/ folder did is seen by Snakemake without running a job.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.atomic import lock, write_text
+from pipeline.atomic import write_text
 from pipeline.stages.common import StageError
 from pipeline.yaml_file import YamlError, read_yaml
 
@@ -121,23 +122,33 @@ def refresh_code() -> None:
 def _is_training() -> bool:
     """Whether a stage holds its lock; see `training_run.only_run`."""
     for file in layout.CHECKPOINTS.glob(".*.lock"):
-        with file.open("rb+") as handle:
-            if lock(handle.fileno()) is False:
+        try:
+            with file.open("rb") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            continue  # it has just ended
+        except OSError as error:
+            # Without locks nothing is known; held, or another user's, it is at work.
+            if isinstance(error, (BlockingIOError, PermissionError)):
                 return True
     return False
 
 
-def changed_stages() -> set[str]:
-    """Names of the stages that `dvc repro` would run, as far as DVC alone can tell."""
+def recorded_and_changed() -> tuple[dict[str, str], set[str]]:
+    """`lock_entries`, and the names of the stages that `dvc repro` would run.
+
+    Both of one moment, as far as DVC alone can tell.
+    """
     from pipeline.stages.dvc_repo import open_repo
 
     changed = set()
     with open_repo() as repo, repo.lock:
+        entries = lock_entries()
         for stage in repo.index.stages:
             if stage.is_data_source:
                 continue  # shared artifacts, whose files Snakemake looks after
             changed |= stage.status().keys()
-    return changed
+    return entries, changed
 
 
 def lock_entries(expected: str | None = None) -> dict[str, str]:
@@ -152,11 +163,11 @@ def lock_entries(expected: str | None = None) -> dict[str, str]:
     Raises:
         StageError: DVC never finished writing it: the disk was full, or it was killed.
     """
-    lock, damage, entries = Path("dvc.lock"), "", {}
+    file, damage, entries = Path("dvc.lock"), "", {}
     for attempt in range(_LOCK_READS):
         time.sleep(_LOCK_PAUSE_S * bool(attempt))
         try:
-            content = (read_yaml(lock) if lock.exists() else None) or {}
+            content = (read_yaml(file) if file.exists() else None) or {}
             entries = {
                 stage: json.dumps(entry, indent=1, sort_keys=True) + "\n"
                 for stage, entry in content.get("stages", {}).items()
@@ -197,7 +208,7 @@ def reconcile(stages: dict[str, DvcStage]) -> None:
     Args:
         stages: As `load_stages` returns them: upstream first.
     """
-    entries, changed = lock_entries(), changed_stages()
+    entries, changed = recorded_and_changed()
     missing: set[str] = set()
     for name, stage in stages.items():
         stamp = layout.stamp(name)

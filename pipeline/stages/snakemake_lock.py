@@ -3,11 +3,13 @@
 import fcntl
 import os
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.atomic import lock, this_process
+from pipeline.stages.common import StageError
 
 #: Open until the process ends: that its lock is gone tells the next run that this one is, too.
 _held: list[int] = []
@@ -25,14 +27,17 @@ def enter(folder: Path = Path(".snakemake")) -> bool:
         folder: Snakemake's own.
 
     Returns:
-        Whether no other run is going on here; True where the file system has no locks.
+        Whether no other run can be going on here; True where the file system has no locks.
+
+    Raises:
+        StageError: the killed run has left jobs in Slurm, which would do everything twice.
     """
     folder.mkdir(exist_ok=True)
     file = folder / "run.lock"
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
-        return True  # Snakemake names what may not be written
+        return False  # another user's
     _held.append(handle)
     is_alone = lock(handle)
     last, left = file.read_text(), sorted((folder / "locks").glob("*.lock"))
@@ -43,7 +48,10 @@ def enter(folder: Path = Path(".snakemake")) -> bool:
             f"the last run here ({last or 'unknown'}) has not ended, or was killed; if it was, "
             "`snakemake --unlock` removes its locks"
         )
+        is_alone = False
     elif is_alone:
+        if left:
+            _check_no_jobs_left(folder.resolve().parent, last)
         for path in left:
             path.unlink(missing_ok=True)
         if left:
@@ -54,6 +62,28 @@ def enter(folder: Path = Path(".snakemake")) -> bool:
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_SH)
     return is_alone is not False
+
+
+def leave() -> None:
+    """End the registration of `enter`: a dry run that has planned may stay open in a pager."""
+    while _held:
+        os.close(_held.pop())
+
+
+def _check_no_jobs_left(clone: Path, last: str) -> None:
+    """StageError if Slurm still has jobs of a killed run: they are known by their folder."""
+    command = ["squeue", "--me", "--noheader", "--format=%i %Z"]
+    try:
+        shown = subprocess.run(command, text=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return  # no Slurm
+    words = (line.split(maxsplit=1) for line in shown.stdout.splitlines())
+    if jobs := [word[0] for word in words if word[1:] == [str(clone)]]:
+        raise StageError(
+            f"a run of Snakemake was killed here ({last}), but {len(jobs)} of its jobs are still "
+            f"in Slurm. Wait until they have ended, or `scancel {' '.join(jobs)}`; then start "
+            "again. What they have finished is kept"
+        )
 
 
 def _tell(text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.atomic import this_process
 from pipeline.stages import snakemake_lock
+from pipeline.stages.common import StageError
 
 OTHER_RUN = """
 import sys
@@ -28,8 +29,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks/0.output.lock").touch()
     yield tmp_path
-    while snakemake_lock._held:
-        os.close(snakemake_lock._held.pop())
+    snakemake_lock.leave()
 
 
 def is_locked(folder: Path) -> bool:
@@ -44,16 +44,34 @@ def test_lock_of_a_killed_run_is_removed(folder, capfd):
     assert (folder / "run.lock").read_text() == this_process()
 
 
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_jobs_of_a_killed_run_are_not_submitted_again(folder, monkeypatch, where):
+    """squeue says which folder each of the user's jobs was submitted from."""
+    squeue = folder / "bin" / "squeue"
+    squeue.parent.mkdir()
+    submitted_from = folder.parent if where == "here" else folder
+    squeue.write_text(f"#!/bin/sh\necho '17 {submitted_from}'\necho '4 /somewhere else'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
+    (folder / "run.lock").write_text(f"process 1 on {socket.gethostname()}")
+    if where == "elsewhere":
+        assert snakemake_lock.enter(folder)
+        return
+    with pytest.raises(StageError, match=r"1 of its jobs .* `scancel 17`"):
+        snakemake_lock.enter(folder)
+    assert is_locked(folder)
+
+
 @pytest.mark.parametrize("last", ["process 1 on another-node", ""])
 def test_lock_of_a_run_elsewhere_is_the_users_business(folder, capfd, last):
     """Whether that run is dead cannot be known here, nor at the second look."""
     (folder / "run.lock").write_text(last)
     for _ in range(2):
-        assert snakemake_lock.enter(folder)
+        assert not snakemake_lock.enter(folder)
         assert is_locked(folder)
         assert f"({last or 'unknown'})" in (error := capfd.readouterr().err)
         assert "`snakemake --unlock`" in error
-        os.close(snakemake_lock._held.pop())
+        snakemake_lock.leave()
 
 
 def test_lock_of_a_living_run_is_kept(folder, capfd):

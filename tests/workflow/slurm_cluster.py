@@ -28,6 +28,9 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 #: More CPUs than the machine has (SlurmdParameters=config_overrides allows it).
 CPUS, MEMORY_MB, GPUS = 16, 32_000, 2
 
+#: What `scontrol show job` says of one.
+Job = dict[str, str]
+
 
 class NoCluster(Exception):
     """A cluster cannot be started here; the text says why."""
@@ -51,6 +54,7 @@ class SlurmCluster:
         """
         if os.geteuid():
             raise NoCluster("only root may start Slurm's daemons")
+        self._stop_forgotten()
         if any((ETC / name).exists() for name in CONFIGURATION):
             raise NoCluster(f"{ETC} belongs to another Slurm, which is left alone")
         _install()
@@ -101,7 +105,7 @@ class SlurmCluster:
         result = subprocess.run(command, text=True, capture_output=True, timeout=60)
         return result.stdout
 
-    def jobs(self) -> list[dict[str, str]]:
+    def jobs(self) -> list[Job]:
         """All jobs since the start, as `scontrol` shows them, the oldest first."""
         lines = self.call("scontrol", "--oneliner", "show", "jobs").splitlines()
         found = [
@@ -110,6 +114,12 @@ class SlurmCluster:
             if line.startswith("JobId=")
         ]
         return sorted(found, key=lambda job: int(job["JobId"]))
+
+    def _stop_forgotten(self) -> None:
+        """Stop a cluster of this kind whose test was killed."""
+        conf = ETC / CONFIGURATION[0]
+        if conf.is_symlink() and (root := conf.readlink().parent).name == self.root.name:
+            SlurmCluster(root).stop()
 
     def _pid(self, daemon: str) -> Path:
         return self.root / f"{daemon}.pid"
@@ -228,7 +238,7 @@ def _kill(process: psutil.Process) -> None:
 
 
 if __name__ == "__main__":
-    cluster = SlurmCluster(Path("/tmp/slurm-test"))
+    cluster = SlurmCluster(Path("/tmp/slurm-test/cluster"))
     if sys.argv[1:] == ["start"]:
         shutil.rmtree(cluster.root, ignore_errors=True)
         cluster.start()

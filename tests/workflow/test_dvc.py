@@ -75,8 +75,9 @@ def test_experiments(origin: Workspace) -> None:
     scores = show(origin, "metrics", "diff")
     cells = {f"frozen.{task}" for task in ("depth", "reconstruction", "segmentation")}
     for row in ("none", "view"):
-        assert scores[f"results/tables/smoke/metrics/{row}.json"].keys() <= cells
-    assert scores
+        found = scores[f"results/tables/smoke/metrics/{row}.json"].keys()
+        assert found
+        assert found <= cells  # a score may be the same by chance
     assert "finetuning.learning_rate" in origin.call("dvc", "exp", "show", "--csv").stdout
     # One figure of the losses and one a cell, each with a line a row.
     plots = show(origin, "plots", "show")["data"]

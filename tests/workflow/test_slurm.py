@@ -10,13 +10,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline import layout
 from tests.workflow.conftest import DVC, REPOSITORY, SNAKEMAKE, Workspace
-from tests.workflow.slurm_cluster import NoCluster, SlurmCluster
+from tests.workflow.slurm_cluster import Job, NoCluster, SlurmCluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
 
@@ -94,7 +96,7 @@ def test_a_param_submits_what_depends_on_it(cluster: SlurmCluster, clone: Worksp
 
 
 def test_after_dvc_nothing_is_submitted(cluster: SlurmCluster, clone: Workspace) -> None:
-    clone.edit("finetuning.learning_rate", 0.02)
+    clone.edit("variants.view.learning_rate", 0.04)
     assert clone.count(*DVC)["finetune"] > 0
     assert submitted(cluster, clone, *ON_SLURM) == Counter()
 
@@ -112,30 +114,23 @@ def test_geometry_of_dvc_goes_through_slurm(cluster: SlurmCluster, clone: Worksp
     assert clone.count(*SNAKEMAKE) == Counter()
 
 
-def test_a_training_that_everything_happens_to(cluster: SlurmCluster, clone: Workspace) -> None:
-    """Its time limit comes near, it is cancelled, its node is lost: it ends as if nothing was."""
-    steps = 150
+@contextmanager
+def long_training(cluster: SlurmCluster, clone: Workspace, steps: int) -> Iterator[list[Job]]:
+    """A run whose one pretraining has that many steps; afterwards its Slurm jobs.
+
+    It must end with the weights of one that nobody disturbs.
+    """
     clone.edit("rows", ["view"])
     clone.edit("seeds", [0])
     clone.edit("pretraining.steps", steps)
-    before = len(cluster.jobs())
+    before, trainings = len(cluster.jobs()), []
     with (clone.root / "snakemake.log").open("w") as log:
         snakemake = subprocess.Popen(
             ON_SLURM, cwd=clone.root, env=clone.environment, stdout=log, stderr=log
         )
-    for happens in (
-        lambda job: cluster.call("scancel", "--signal=TERM", job),
-        lambda job: cluster.call("scancel", job),
-        lambda job: (cluster.kill_node(), time.sleep(15), cluster.start_node()),
-    ):
-        happens(_job_at_work(cluster, clone))
-    assert snakemake.wait(600) == 0, (clone.root / "snakemake.log").read_text()[-6000:]
-    trainings = [job for job in cluster.jobs()[before:] if "pretrain" in job["Comment"]]
-    assert [job["JobState"] for job in trainings] == ["FAILED", "CANCELLED", "COMPLETED"]
-    # Each attempt is given more memory; the lost node's job was queued again by Slurm itself.
-    memory = [int(job["MinMemoryNode"].rstrip("M")) for job in trainings]
-    assert memory == pytest.approx([memory[0], 2 * memory[0], 3 * memory[0]], abs=3)
-    assert [job["Restarts"] for job in trainings] == ["0", "0", "1"]
+    yield trainings
+    assert snakemake.wait(900) == 0, (clone.root / "snakemake.log").read_text()[-6000:]
+    trainings += [job for job in cluster.jobs()[before:] if "pretrain" in job["Comment"]]
 
     weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
     disturbed = weights.read_bytes()
@@ -145,14 +140,63 @@ def test_a_training_that_everything_happens_to(cluster: SlurmCluster, clone: Wor
     assert weights.read_bytes() == disturbed
 
 
-def _job_at_work(cluster: SlurmCluster, clone: Workspace) -> str:
-    """Wait for a checkpoint that a running pretraining has written; its job."""
-    folder = clone.root / layout.CHECKPOINTS
-    known = {file.name for file in folder.rglob("step-*.safetensors")}
+def test_a_training_that_is_stopped_cancelled_and_loses_its_node(
+    cluster: SlurmCluster, clone: Workspace
+) -> None:
+    with long_training(cluster, clone, 150) as trainings:
+        first = next_training(cluster, clone, "")
+        cluster.call("scancel", "--signal=TERM", first)
+        second = next_training(cluster, clone, first)
+        cluster.call("scancel", second)
+        next_training(cluster, clone, second)
+        cluster.kill_node()
+        time.sleep(15)
+        cluster.start_node()
+    assert [job["JobState"] for job in trainings] == ["FAILED", "CANCELLED", "COMPLETED"]
+    assert [job["Restarts"] for job in trainings] == ["0", "0", "1"]  # queued again by Slurm itself
+    memory = [int(job["MinMemoryNode"].rstrip("M")) for job in trainings]
+    assert memory[1] == pytest.approx(2 * memory[0], abs=2)
+
+
+def test_a_training_longer_than_its_time_limit(cluster: SlurmCluster, clone: Workspace) -> None:
+    """The profile's signal comes half a minute to a minute after the start of each attempt."""
+    profile = clone.root / "slurm/profile.yaml"
+    as_it_was = profile.read_text()
+    settings = yaml.safe_load(as_it_was)
+    settings["set-resources"]["pretrain"]["runtime"] = 3
+    profile.write_text(yaml.safe_dump(settings | {"retries": 20}))
+    with long_training(cluster, clone, 1500) as trainings:
+        pass
+    profile.write_text(as_it_was)
+    states = [job["JobState"] for job in trainings]
+    assert states == [*["FAILED"] * (len(states) - 1), "COMPLETED"]
+    assert len(states) > 1
+
+
+def test_other_params_through_slurm(cluster: SlurmCluster, clone: Workspace) -> None:
+    """After the tests above there is one row with one seed."""
+    clone.edit("pretraining.steps", 10)
+    clone.edit("geometry.overlaps.radius_m", 0.06)
+    found = Counter(name.split("_")[0] for name in submitted(cluster, clone, *ON_SLURM).elements())
+    assert found == Counter({"scenes": 1, "lists": 1, "pretrain": 1, "finetune": 1})
+    clone.edit("finetuning.learning_rate", 0.03)
+    found = submitted(cluster, clone, *ON_SLURM)
+    assert [name.split("_")[0] for name in found.elements()] == ["finetune"]
+
+
+def next_training(cluster: SlurmCluster, clone: Workspace, last: str) -> str:
+    """Wait for a checkpoint that a pretraining after the last one writes; its job."""
     end = time.monotonic() + 300
+    known: set[str] | None = None
     while time.monotonic() < end:
         time.sleep(0.2)
-        if {file.name for file in folder.rglob("step-*.safetensors")} - known:
-            jobs = [job for job in cluster.jobs() if "pretrain" in job["Comment"]]
-            return jobs[-1]["JobId"]
+        running = [job["JobId"] for job in cluster.jobs() if job["JobState"] == "RUNNING"]
+        files = (clone.root / layout.CHECKPOINTS).rglob("step-*.safetensors")
+        if not running or running == [last]:
+            continue
+        found = {file.name for file in files}
+        if known is None:
+            known = found
+        elif found - known:
+            return running[0]
     raise AssertionError((clone.root / "snakemake.log").read_text()[-6000:])
