@@ -14,7 +14,8 @@ def work(folder: Path, scene: str) -> Outcome:
     with (folder / scene).open("a") as tries:
         tries.write("x")
     if scene == "greedy":
-        while (folder / "wait").exists() and not (folder / "beside").exists():
+        beside = folder / "beside"
+        while (folder / "wait").exists() and not (beside.exists() and beside.read_text()):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     if scene == "beside" and (folder / scene).read_text() == "x":

@@ -92,6 +92,7 @@ def test_one_process_per_gpu_up_to_the_parts_of_a_step(monkeypatch, capsys):
         launch.plan_launch(None, 1, cuda)
 
 
+@pytest.mark.long
 def test_a_killed_process_ends_all_and_two_nodes_go_on(enter, undisturbed, two_nodes):
     enter(training_params())
     with started(*PRETRAIN, "--processes", "2") as process:

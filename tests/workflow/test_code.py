@@ -48,6 +48,7 @@ def test_comments_and_docstrings_rerun_nothing(finished: Workspace) -> None:
     assert finished.calls(*DVC) == Counter()
 
 
+@pytest.mark.long
 def test_edits_can_be_accepted(finished: Workspace) -> None:
     edit(finished, "losses/info_nce.py")
     edit(finished, "geometry/oversegmentation.py")

@@ -56,6 +56,7 @@ def test_oversegmentation_param_from_dvc(finished: Workspace) -> None:
     assert finished.calls(*SNAKEMAKE) == Counter()
 
 
+@pytest.mark.long
 def test_moving_a_room_to_validation_from_snakemake(finished: Workspace) -> None:
     rooms = finished.params()["rooms"]
     finished.edit("rooms", rooms | {"n_train": 1, "n_validation": 2})
@@ -86,6 +87,7 @@ def test_deleted_models_are_noticed_and_restored(finished: Workspace) -> None:
     assert (model / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_another_dataset_and_back_retrains_nothing(finished: Workspace) -> None:
     before = finished.params()
     finished.edit("dataset.name", "elsewhere")
