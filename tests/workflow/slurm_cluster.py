@@ -47,7 +47,7 @@ class SlurmCluster:
         self.root = root
 
     def start(self) -> None:
-        """Install what is missing and start the daemons; returns when the node is idle.
+        """Install what is missing and start the daemons; returns when the node is ready.
 
         Raises:
             NoCluster: not root, no Debian packages, or a Slurm that is not ours.
@@ -73,7 +73,12 @@ class SlurmCluster:
     def start_node(self) -> None:
         """Start slurmd, also after `kill_node`."""
         self._daemon("slurmd", "-N", "localhost")
-        _wait(lambda: "idle" in self.call("sinfo", "-h", "-o", "%t"), "the node is not idle")
+        _wait(self._is_ready, f"the node does not answer, see {self.root}/slurmd.log", 90)
+
+    def _is_ready(self) -> bool:
+        """Whether the node answers (else its state has a `*`); jobs may run on it again."""
+        states = self.call("sinfo", "-h", "-o", "%t").split()
+        return bool(states) and all(state in ("idle", "mix", "alloc") for state in states)
 
     def kill_node(self) -> None:
         """Kill -9 slurmd and the processes of its jobs: a node that loses its power."""

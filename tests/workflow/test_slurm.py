@@ -128,8 +128,12 @@ def long_training(cluster: SlurmCluster, clone: Workspace, steps: int) -> Iterat
         snakemake = subprocess.Popen(
             ON_SLURM, cwd=clone.root, env=clone.environment, stdout=log, stderr=log
         )
-    yield trainings
-    assert snakemake.wait(900) == 0, (clone.root / "snakemake.log").read_text()[-6000:]
+    try:
+        yield trainings
+        snakemake.wait(900)
+    finally:
+        snakemake.kill()  # if it has not ended
+    assert snakemake.wait() == 0, (clone.root / "snakemake.log").read_text()[-6000:]
     trainings += [job for job in cluster.jobs()[before:] if "pretrain" in job["Comment"]]
 
     weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
