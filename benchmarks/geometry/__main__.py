@@ -16,6 +16,7 @@ from benchmarks.geometry.chain_rows import chain_rows
 from benchmarks.geometry.loader_rows import loader_rows
 from benchmarks.geometry.overlap_rows import overlap_rows
 from benchmarks.geometry.process_rows import long_rows, memory_rows, start_rows
+from benchmarks.geometry.profile_rows import profile_rows
 from benchmarks.geometry.rows import Row, SkippedError, print_line, print_table, record
 from benchmarks.geometry.segment_rows import segment_rows
 from benchmarks.geometry.sens_rows import disk_rows, index_rows
@@ -29,6 +30,7 @@ ROWS: dict[str, Callable[[Workspace], Iterator[Row]]] = {
     "index": index_rows,
     "loader": lambda work: loader_rows(work, work.native),
     "loader_scannet": lambda work: loader_rows(work, work.scannet),
+    "profile": profile_rows,
     "disk": disk_rows,
     "start": start_rows,
     "memory": memory_rows,

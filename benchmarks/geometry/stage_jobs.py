@@ -23,7 +23,9 @@ def params(raw_dir: Path, frame_stride: int = 1, mode: Mode = "strict") -> Param
         update={
             "dataset": given.dataset.model_copy(update=changes),
             "geometry": given.geometry.model_copy(update={"matching": matching}),
-            "pretraining": given.pretraining.model_copy(update={"batch_pairs": 1}),
+            "pretraining": given.pretraining.model_copy(
+                update={"batch_pairs": 1, "accumulation": 1}
+            ),
         }
     )
 

@@ -32,14 +32,10 @@ def _frame_counts(params: Params) -> dict[str, Counter[str]]:
     folder = layout.artifacts_dir(params.dataset.name)
     scenes = scene_names(params)
     kinds = {"pretraining": "frames", "finetuning": "labelled_frames"}
-    counts = {}
-    for purpose, kind in kinds.items():
-        files = [layout.artifact(folder, scene, kind) for scene in scenes]
-        if kind == "labelled_frames":
-            # Not every scene has labelled frames.
-            files = [file for file in files if file.is_file()]
-        counts[purpose] = count_statuses(files, kind)
-    return counts
+    return {
+        purpose: count_statuses([layout.artifact(folder, scene, kind) for scene in scenes], kind)
+        for purpose, kind in kinds.items()
+    }
 
 
 def _load_pictures(params: Params) -> dict[str, dict[str, np.ndarray] | None]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import yaml
 
@@ -22,7 +23,18 @@ from pipeline.training.distributed import is_one_of_many, local_device
 #: Dataset, variant and seed.
 Item = tuple[str, str, int]
 
-_STARTED_BY = os.getppid()
+_SHELLS = {"sh", "dash", "bash", "zsh", "ksh", "fish"}
+
+
+def _starter() -> psutil.Process | None:
+    """What has started this process; DVC does so through a shell, which may stay in between."""
+    found = psutil.Process().parent()
+    while found and found.name() in _SHELLS:
+        found = found.parent()
+    return found
+
+
+_STARTER = _starter()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +126,7 @@ def discard_checkpoints(stage: str, item: Item) -> None:
         stage: `pretrain` or `finetune`.
         item: Dataset, variant and seed.
     """
-    if os.getppid() == _STARTED_BY:
+    if _STARTER is None or _STARTER.is_running():
         shutil.rmtree(layout.checkpoint_dir(stage, *item), ignore_errors=True)
 
 
