@@ -272,6 +272,15 @@ class Pretraining(Section):
     checkpoint_every: int = Field(100, ge=1, description="steps between resumable checkpoints")
     workers: int = Field(0, ge=0, description="loader processes")
 
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "Pretraining":
+        if self.batch_pairs % self.accumulation:
+            raise ValueError(
+                f"batch_pairs ({self.batch_pairs}) must be a multiple of accumulation "
+                f"({self.accumulation})"
+            )
+        return self
+
 
 class Variant(Section):
     """One row of the tables: which losses pretrain it."""

@@ -104,6 +104,10 @@ def checkpoint_dir(stage: str, dataset: str, variant: str, seed: int) -> Path:
     return CHECKPOINTS / dataset / stage / f"{variant}-s{seed}"
 
 
+#: The fingerprint, among a run's checkpoints, of the code that made them.
+CODE_OF_CHECKPOINTS = "code.json"
+
+
 def stage_name(stage: str, dataset: str, variant: str, seed: int) -> str:
     """DVC's name of one training: `pretrain@rooms-view-0`."""
     return f"{stage}@{dataset}-{variant}-{seed}"

@@ -106,13 +106,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
 
         Raises:
             ArtifactError: no scene has a pair that overlaps enough, or an artifact is unreadable.
-            ValueError: `batch_pairs` cannot be split into `accumulation` parts.
         """
-        if pretraining.batch_pairs % pretraining.accumulation:
-            raise ValueError(
-                f"pretraining.batch_pairs ({pretraining.batch_pairs}) is not a multiple of "
-                f"pretraining.accumulation ({pretraining.accumulation})"
-            )
         self.scenes = dict(scenes)
         self.batch_pairs = pretraining.batch_pairs // pretraining.accumulation
         self.matching = matching

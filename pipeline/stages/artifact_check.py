@@ -1,7 +1,7 @@
 """Before a stage reads artifacts: they are those of the manifests, which is what DVC records."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from pipeline.digest import hash_file
 from pipeline.stages.common import StageError
 
 _AGAIN = "`snakemake --cores 2 all_artifacts`"
-#: Readers at a time: a shared file system is slow for one.
-_THREADS = 8
+#: Files read at a time: a shared file system is slow for one.
+READERS = 8
 
 
 def check_artifacts(dataset: str, kinds: Iterable[str], contents: bool = True) -> None:
@@ -40,7 +40,7 @@ def check_artifacts(dataset: str, kinds: Iterable[str], contents: bool = True) -
                 f"{missing[0]}: missing ({len(missing)} of the {len(listed)} files that "
                 f"{manifest} lists); {_how_to_get_them()}"
             )
-        if contents and (other := _changed(listed)):
+        if contents and (other := changed_files(listed)):
             raise StageError(
                 f"{other[0]}: is not the file that {manifest} lists ({len(other)} of "
                 f"{len(listed)} are not): damaged, or made with other params. Delete what is "
@@ -59,8 +59,12 @@ def _how_to_get_them() -> str:
     return f"{_AGAIN} makes what is missing"
 
 
-def _changed(listed: dict[str, str]) -> list[str]:
-    """Names of the files whose sha256 is not the listed one."""
-    with ThreadPoolExecutor(_THREADS) as pool:
+def changed_files(listed: Mapping[str, str]) -> list[str]:
+    """Names of the files whose sha256 is not the listed one.
+
+    Args:
+        listed: Name -> sha256; all files exist.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(hash_file, map(Path, listed))
         return [name for name, sha256 in zip(listed, found, strict=True) if sha256 != listed[name]]

@@ -10,6 +10,8 @@ import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pipeline import layout
 from pipeline.config import Params, ParamsError
 from pipeline.digest import hash_file, hash_files
 from pipeline.schemas import open_artifact, stored_metadata
+from pipeline.stages.artifact_check import READERS
 from pipeline.stages.common import StageError, expand
 from pipeline.stages.dvc_bridge import lock_entries
 from pipeline.stages.share_artifacts import manifests_hash, read_shared
@@ -40,6 +43,7 @@ def settle_times(dataset: str) -> None:
     expected = {kind: json.loads(file.read_text()) for kind, file in manifests.items()}
     recorded_at = {kind: _time(file) for kind, file in manifests.items()}
     late: set[Path] = set()
+    unsure: dict[Path, dict[str, Path]] = {}
     for path in map(Path, expected["frames"]):
         files = {kind: path.with_stem(kind) for kind in manifests}
         mesh = layout.mesh(path.parents[1], path.parent.name)
@@ -49,9 +53,15 @@ def settle_times(dataset: str) -> None:
         made_from = max(_time(mesh), *(times[kind] for kind in times if kind not in DERIVED))
         late_here = {files[kind] for kind in DERIVED if times[kind] < made_from}
         if late_here or any(times[kind] > recorded_at[kind] for kind in times):
-            if not _is_as_recorded(mesh, files, expected):
-                return
+            unsure[mesh] = files
             late |= {*late_here, *manifests.values()}
+    readers = ThreadPoolExecutor(READERS)
+    try:
+        are_as_recorded = partial(_is_as_recorded, expected)
+        if not all(readers.map(are_as_recorded, unsure.keys(), unsure.values())):
+            return
+    finally:
+        readers.shutdown(cancel_futures=True)
     meta = read_shared(dataset).get("meta", {})
     is_current = meta.get("manifests") == manifests_hash(dataset)
     if is_current and (late or _time(shared) < max(recorded_at.values())):
@@ -66,7 +76,7 @@ def _time(file: Path) -> int:
 
 
 def _is_as_recorded(
-    mesh: Path, files: Mapping[str, Path], expected: Mapping[str, Mapping[str, str]]
+    expected: Mapping[str, Mapping[str, str]], mesh: Path, files: Mapping[str, Path]
 ) -> bool:
     """Whether a scene's tables are those of the manifests, and the mesh that of its voxels."""
     if any(expected[kind].get(file.as_posix()) != hash_file(file) for kind, file in files.items()):

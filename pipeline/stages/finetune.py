@@ -45,10 +45,9 @@ def _run(args: argparse.Namespace, stop: StopRequest) -> int:
     used = training_run.used_params(params, "finetune", args.variant)
     pretrained = layout.pretrained(*item)
     inputs = [
-        *training_run.inputs("finetune", params, ["labelled_frames"]),
+        layout.manifest(dataset, "labelled_frames"),
         *(pretrained / name for name in ("model.safetensors", "metadata.json")),
     ]
-    scratch = layout.checkpoint_dir("finetune", *item)
     title = f"finetune {args.variant} s{args.seed}"
     check_artifacts(dataset, ["labelled_frames"])
     split = read_split(params)
@@ -79,11 +78,11 @@ def _run(args: argparse.Namespace, stop: StopRequest) -> int:
             params.finetuning.protocols,
             [tasks[name] for name in params.finetuning.tasks if name not in skipped],
             lambda task: labelled if task.name == "segmentation" else everything,
-            scratch / training_run.run_key(used, args.seed, inputs),
+            training_run.checkpoint_folder("finetune", item, used, inputs),
             stop,
         )
     except Interrupted as stopped:
-        training_run.report_interruption(f"{title} {stopped}", scratch)
+        training_run.report_interruption("finetune", item, str(stopped))
         return os.EX_TEMPFAIL
     except (TrainingError, CheckpointError) as error:
         raise StageError(f"{title}: {error}") from error

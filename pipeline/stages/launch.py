@@ -60,6 +60,9 @@ class Launch:
         return [*srun, *torchrun, "--nnodes", str(n_nodes), *rendezvous, *pipeline]
 
 
+ALONE = Launch((), 1)
+
+
 def plan_launch(asked: int | None, parts: int, device: torch.device) -> Launch:
     """Decide how many processes train.
 

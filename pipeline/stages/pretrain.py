@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
+
+import torch
 
 from pipeline import layout
 from pipeline.atomic import write_json
@@ -46,59 +47,70 @@ def run(args: argparse.Namespace) -> int:
     """
     params, device = training_run.start(args)
     item = (params.dataset.name, args.variant, args.seed)
-    target = layout.pretrained(*item)
-    if not is_one_of_many():
-        check_artifacts(params.dataset.name, ARTIFACTS)
-    if params.variants[args.variant].losses and not is_one_of_many():
+    if is_one_of_many():
+        _train(params, item, device)
+        return 0  # torchrun takes all else for a crash; `_launch` sees whether there is a result
+    check_artifacts(params.dataset.name, ARTIFACTS)
+    plan = launch.ALONE
+    if params.variants[args.variant].losses:
         plan = launch.plan_launch(args.processes, params.pretraining.accumulation, device)
-        if plan.size > 1:
-            return _run_all(plan, args, item)
-    used = training_run.used_params(params, "pretrain", args.variant)
-    key = training_run.run_key(used, args.seed, training_run.inputs("pretrain", params, ARTIFACTS))
-    scratch = layout.checkpoint_dir("pretrain", *item)
-    checkpoints = Checkpoints(scratch / key)
-    title = f"pretrain {args.variant} s{args.seed}"
-    with stop_request(is_one_of_many()) as stop, training_run.only_run("pretrain", item):
-        try:
-            with joined(device) as processes:
-                batches = _batches(params, args.variant, args.seed)
-                result = pretrain(
-                    params, args.variant, args.seed, batches, device, checkpoints, processes, stop
-                )
-        except Interrupted as stopped:
-            if processes.is_main:
-                training_run.report_interruption(f"{title} {stopped}", scratch)
-            # torchrun takes all but 0 for a crash; `_run_all` sees that there is no result.
-            return 0 if is_one_of_many() else os.EX_TEMPFAIL
-        except ERRORS as error:
-            raise StageError(f"{title}: {error}") from error
-        if processes.is_main:
-            training_run.check_unchanged(used, "pretrain", args.variant)
-            _store(target, result, batches, args, used)
-            if not is_one_of_many():
-                training_run.discard_checkpoints("pretrain", item)
-    return 0
+    is_stored = _launch(plan, item, args.device) if plan.size > 1 else _train(params, item, device)
+    return 0 if is_stored else os.EX_TEMPFAIL
 
 
-def _run_all(plan: launch.Launch, args: argparse.Namespace, item: training_run.Item) -> int:
-    """Pretrain in several processes, of which the first one stores the result."""
+def _launch(plan: launch.Launch, item: training_run.Item, device: str) -> bool:
+    """Pretrain in several processes, of which the first one stores the result.
+
+    Returns:
+        Whether it has.
+    """
     target = layout.pretrained(*item)
 
     def version() -> int | None:
         return target.stat().st_ino if target.exists() else None
 
     before = version()
-    options = {"variant": args.variant, "seed": args.seed, "device": args.device}
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    listened = launch.run(plan, ["pretrain", *arguments])
-    if version() == before:
-        if not listened:
-            scratch = layout.checkpoint_dir("pretrain", *item)
-            title = f"pretrain {args.variant} s{args.seed}"
-            training_run.report_interruption(f"{title} stopped before it trained", scratch)
-        return os.EX_TEMPFAIL
-    training_run.discard_checkpoints("pretrain", item)
-    return 0
+    _, variant, seed = item
+    listened = launch.run(
+        plan, ["pretrain", f"--variant={variant}", f"--seed={seed}", f"--device={device}"]
+    )
+    is_stored = version() != before
+    if is_stored:
+        training_run.discard_checkpoints("pretrain", item)
+    elif not listened:
+        training_run.report_interruption("pretrain", item, "stopped before it trained")
+    return is_stored
+
+
+def _train(params: Params, item: training_run.Item, device: torch.device) -> bool:
+    """Pretrain in this process, perhaps with others; the first one stores the result.
+
+    Returns:
+        Whether training came to its end.
+    """
+    dataset, variant, seed = item
+    used = training_run.used_params(params, "pretrain", variant)
+    with stop_request(is_one_of_many()) as stop, training_run.only_run("pretrain", item):
+        manifests = [layout.manifest(dataset, kind) for kind in ARTIFACTS]
+        checkpoints = Checkpoints(training_run.checkpoint_folder("pretrain", item, used, manifests))
+        try:
+            with joined(device) as processes:
+                batches = _batches(params, variant, seed)
+                result = pretrain(
+                    params, variant, seed, batches, device, checkpoints, processes, stop
+                )
+        except Interrupted as stopped:
+            if processes.is_main:
+                training_run.report_interruption("pretrain", item, str(stopped))
+            return False
+        except ERRORS as error:
+            raise StageError(f"pretrain {variant} s{seed}: {error}") from error
+        if processes.is_main:
+            training_run.check_unchanged(used, "pretrain", variant)
+            _store(item, result, batches, used)
+        if not is_one_of_many():
+            training_run.discard_checkpoints("pretrain", item)
+    return True
 
 
 def _batches(params: Params, variant: str, seed: int) -> PairBatches:
@@ -117,21 +129,18 @@ def _batches(params: Params, variant: str, seed: int) -> PairBatches:
 
 
 def _store(
-    target: Path,
-    result: Pretrained,
-    batches: PairBatches,
-    args: argparse.Namespace,
-    used: dict[str, Any],
+    item: training_run.Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]
 ) -> None:
     """Write the weights, and what they come from."""
-    losses = used[f"variants.{args.variant}"]["losses"]
-    with atomic_folder(target) as folder:
+    _, variant, seed = item
+    losses = used[f"variants.{variant}"]["losses"]
+    with atomic_folder(layout.pretrained(*item)) as folder:
         save_tensors(folder / "model.safetensors", result.model.state_dict())
         write_json(
             folder / "metadata.json",
             {
-                "variant": args.variant,
-                "seed": args.seed,
+                "variant": variant,
+                "seed": seed,
                 # Without training nothing but the networks' params decides the weights.
                 "params": used if losses else {"model": used["model"]},
                 "model": result.model.unet.settings,

@@ -15,9 +15,10 @@ import torch
 import yaml
 
 from pipeline import layout
-from pipeline.atomic import exclusive
+from pipeline.atomic import exclusive, write_json
 from pipeline.config import Params, load_params, params_path
 from pipeline.stages.common import StageError
+from pipeline.stages.write_fingerprints import edited_modules, read_fingerprint
 from pipeline.training.distributed import is_one_of_many, local_device
 
 #: Dataset, variant and seed.
@@ -75,24 +76,38 @@ def used_params(params: Params, stage: str, variant: str) -> dict[str, Any]:
     return params.values(*(key.replace("${item.variant}", variant) for key in listed))
 
 
-def run_key(used: dict[str, Any], seed: int, inputs: Iterable[Path]) -> str:
-    """Hash of everything that decides a run's result; names the folder of its checkpoints.
+def checkpoint_folder(stage: str, item: Item, used: dict[str, Any], inputs: Iterable[Path]) -> Path:
+    """Where a run keeps its checkpoints: what decides its result names the folder.
+
+    The code does not: it is noted in the folder, so that an edit in the middle of a long training
+    costs nothing before somebody has decided what it means.
 
     Args:
+        stage: `pretrain` or `finetune`.
+        item: Dataset, variant and seed.
         used: From `used_params`.
-        seed: Of the run.
         inputs: Files whose content the run depends on; those that do not exist count as empty.
+
+    Raises:
+        StageError: the code was edited since the checkpoints in it were made.
     """
-    digest = hashlib.sha256(json.dumps([used, seed], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([used, item[2]], sort_keys=True).encode())
     for path in inputs:
         digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()[:12]
-
-
-def inputs(stage: str, params: Params, kinds: Iterable[str]) -> list[Path]:
-    """For `run_key`: the stage's code, and the content manifests of some artifact kinds."""
-    manifests = (layout.manifest(params.dataset.name, kind) for kind in kinds)
-    return [layout.fingerprint(stage), *manifests]
+    folder = layout.checkpoint_dir(stage, *item) / digest.hexdigest()[:12]
+    if is_one_of_many() and os.environ["RANK"] != "0":
+        return folder
+    noted, now = folder / layout.CODE_OF_CHECKPOINTS, read_fingerprint(layout.fingerprint(stage))
+    edited = edited_modules(read_fingerprint(noted), now)
+    if edited and any(file != noted for file in folder.glob("*")):
+        raise StageError(
+            f"{layout.stage_name(stage, *item)}: its checkpoints in {folder} were made before "
+            f"{', '.join(edited)} was edited. `python -m pipeline accept-code` lets it go on from "
+            "them with the code as it is now; or undo the edit; or delete the folder to train anew"
+        )
+    if edited:
+        write_json(noted, now)
+    return folder
 
 
 @contextmanager
@@ -130,16 +145,19 @@ def discard_checkpoints(stage: str, item: Item) -> None:
         shutil.rmtree(layout.checkpoint_dir(stage, *item), ignore_errors=True)
 
 
-def report_interruption(what: str, scratch: Path) -> None:
+def report_interruption(stage: str, item: Item, where: str) -> None:
     """Say that SIGTERM stopped a run and how it goes on.
 
     Args:
-        what: Stage, variant, seed, and where it stopped.
-        scratch: Folder of its checkpoints.
+        stage: `pretrain` or `finetune`.
+        item: Dataset, variant and seed.
+        where: Where it stopped.
     """
+    _, variant, seed = item
     print(
-        f"{what}, because of SIGTERM; no result is stored, what was done is kept in {scratch}: "
-        "the same again (in Slurm: the retry) goes on from there",
+        f"{stage} {variant} s{seed} {where}, because of SIGTERM; no result is stored, what was "
+        f"done is kept in {layout.checkpoint_dir(stage, *item)}: the same again (in Slurm: the "
+        "retry) goes on from there",
         flush=True,
     )
 

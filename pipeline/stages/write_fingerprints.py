@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     """Write fingerprints/STAGE.json of every stage; one that is right already is left alone."""
     for stage in STAGES:
         file, content = layout.fingerprint(stage), fingerprint(stage)
-        if _read(file) != content:
+        if read_fingerprint(file) != content:
             write_json(file, content)
 
 
@@ -70,20 +71,24 @@ def check_code(stage: str) -> None:
     """
     if stage not in DVC_STAGES or "DVC_STAGE" not in os.environ:
         return
-    recorded, now = _read(layout.fingerprint(stage)), fingerprint(stage)
-    names = sorted(recorded.keys() | now.keys())
-    if edited := [name for name in names if recorded.get(name) != now.get(name)]:
+    if edited := edited_modules(read_fingerprint(layout.fingerprint(stage)), fingerprint(stage)):
         raise StageError(
             f"{', '.join(edited)}: edited after this run started. Stages that have finished are "
             "kept; start again to go on with the edited code, or undo the edit before"
         )
 
 
-def _read(file: Path) -> dict[str, str]:
+def edited_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names of the modules in which two fingerprints differ."""
+    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+
+
+def read_fingerprint(file: Path) -> dict[str, str]:
+    """A fingerprint as written; empty if it is missing or damaged."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return {}  # missing or damaged: it is written again
+        return {}
 
 
 @cache

@@ -238,6 +238,27 @@ def test_killed_training(clone: Workspace, undisturbed: object) -> None:
     assert is_whole(clone)
 
 
+def test_code_edited_before_a_training_goes_on(clone: Workspace, undisturbed: dict) -> None:
+    """It is refused until the edit is accepted; then nothing is trained twice."""
+    with running(clone, *RUN_STAGE) as run:
+        run.stop_training().kill()
+        assert run.ends() == 1
+    done = newest_step(clone)
+    with (clone.root / "pipeline/losses/info_nce.py").open("a") as file:
+        file.write("\n_CHANGES_NOTHING = 1\n")
+    clone.call("dvc", "repro", "code")
+    refused = clone.call(*RUN_STAGE, check=False)
+    assert refused.returncode
+    assert "before pipeline.losses.info_nce was edited" in refused.stdout
+    assert newest_step(clone) == done
+
+    clone.call("python", "-m", "pipeline", "accept-code")
+    assert f"resumed after step {done}" in clone.call(*RUN_STAGE).stdout
+    name = "model.safetensors"
+    assert result(clone)[name] == undisturbed[name]
+    assert is_whole(clone)
+
+
 def test_runs_that_meet(clone: Workspace, undisturbed: object) -> None:
     """While Snakemake trains, others come: each waits or is told so, and harms nothing."""
     can_unshare = not subprocess.run([*OTHER_NODE, "true"], capture_output=True).returncode

@@ -28,6 +28,7 @@ WRONG_TYPE = edited(lambda params: params["dataset"].update(frame_stride="many")
 UNKNOWN_KEY = edited(lambda params: params["finetuning"].update(epoch=3))
 MISSING_SECTION = edited(lambda params: params.pop("labelled"))
 OUT_OF_RANGE = edited(lambda params: params["pretraining"].update(momentum=1.5))
+UNEQUAL_PARTS = edited(lambda p: p["pretraining"].update(batch_pairs=4, accumulation=3))
 GIVEN_TWICE = GOOD + "\nseeds: [5]\n"
 NOT_YAML = "seeds: [0\nrows: x\n"
 
@@ -47,6 +48,8 @@ CASES = {
         GIVEN_TWICE, DRY_RUN, r'not valid YAML: line \d+, column 1: found duplicate key "seeds"\n'),
     "out of range, dvc": (
         OUT_OF_RANGE, DVC, r"  pretraining\.momentum: .* less than or equal to 1 \(is: 1\.5\)"),
+    "unequal parts, check-params": (
+        UNEQUAL_PARTS, CHECK, r"  pretraining: .*batch_pairs \(4\) must be a multiple of accumul"),
     "missing section, dvc": (MISSING_SECTION, DVC, r"'labelled' are missing from 'params\.yaml'"),
     "not YAML, dvc": (NOT_YAML, DVC, r"params\.yaml.*expected ',' or '\]'"),
     "empty, check-params": ("", CHECK, r"  \(file\): holds nothing; needed: seeds, dataset, "),
