@@ -1,4 +1,4 @@
-"""A real Slurm of one node on loopback, with a cpu and a gpu partition and two fake GPUs.
+"""A real Slurm on loopback: two nodes, a cpu and a gpu partition, two fake GPUs a node.
 
 `python -m tests.workflow.slurm_cluster start` leaves one running to play with, `stop` ends it.
 
@@ -23,9 +23,11 @@ import psutil
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 ETC = Path("/etc/slurm")
 CONFIGURATION = ("slurm.conf", "gres.conf", "cgroup.conf")
+#: Both are this machine: a node is a slurmd with a port of its own.
+NODES = ("n1", "n2")
 #: Daemons in the order in which they start; each leaves its pid in a file of this name.
-DAEMONS = ("munged", "slurmctld", "slurmd")
-#: More CPUs than the machine has (SlurmdParameters=config_overrides allows it).
+DAEMONS = ("munged", "slurmctld", *(f"slurmd-{node}" for node in NODES))
+#: Of a node. More CPUs than the machine has (SlurmdParameters=config_overrides allows it).
 CPUS, MEMORY_MB, GPUS = 16, 32_000, 2
 
 #: What `scontrol show job` says of one.
@@ -37,7 +39,7 @@ class NoCluster(Exception):
 
 
 class SlurmCluster:
-    """One node that is controller and worker at once.
+    """A controller and its nodes on one machine.
 
     Args:
         root: Folder for its state, keys and logs; a short path, since it holds a socket.
@@ -47,7 +49,7 @@ class SlurmCluster:
         self.root = root
 
     def start(self) -> None:
-        """Install what is missing and start the daemons; returns when the node is ready.
+        """Install what is missing and start the daemons; returns when the nodes are ready.
 
         Raises:
             NoCluster: not root, no Debian packages, or a Slurm that is not ours.
@@ -63,31 +65,33 @@ class SlurmCluster:
             files = {"key-file": "munge.key", "socket": "munge.socket", "seed-file": "munge.seed"}
             files |= {"log-file": "munged.log", "pid-file": "munged.pid"}
             options = [f"--{option}={self.root / name}" for option, name in files.items()]
-            self._daemon("munged", "--force", *options)
-            self._daemon("slurmctld", "-c")
-            self.start_node()
+            self._daemon("munged", "munged", "--force", *options)
+            self._daemon("slurmctld", "slurmctld", "-c")
+            self.start_nodes()
         except BaseException:
             self.stop()
             raise
 
-    def start_node(self) -> None:
-        """Start slurmd, also after `kill_node`."""
-        self._daemon("slurmd", "-N", "localhost")
-        _wait(self._is_ready, f"the node does not answer, see {self.root}/slurmd.log", 90)
+    def start_nodes(self) -> None:
+        """Start every slurmd, also after `kill_nodes`."""
+        for node in NODES:
+            self._daemon(f"slurmd-{node}", "slurmd", "-N", node)
+        _wait(self._are_ready, f"a node does not answer, see {self.root}/slurmd-*.log", 90)
 
-    def _is_ready(self) -> bool:
-        """Whether the node answers (else its state has a `*`); jobs may run on it again."""
-        states = self.call("sinfo", "-h", "-o", "%t").split()
+    def _are_ready(self) -> bool:
+        """Whether the nodes answer (else a state has a `*`); jobs may run on them again."""
+        states = self.call("sinfo", "-h", "-N", "-o", "%t").split()
         return bool(states) and all(state in ("idle", "mix", "alloc") for state in states)
 
-    def kill_node(self) -> None:
-        """Kill -9 slurmd and the processes of its jobs: a node that loses its power."""
-        pid = int(self._pid("slurmd").read_text())
+    def kill_nodes(self) -> None:
+        """Kill -9 each slurmd and the processes of its jobs: nodes that lose their power."""
+        pids = [self._pid(f"slurmd-{node}") for node in NODES]
         steps = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "slurmstepd"]
         victims = [child for step in steps for child in step.children(recursive=True)]
-        for process in [psutil.Process(pid), *steps, *victims]:
+        for process in [*(psutil.Process(int(pid.read_text())) for pid in pids), *steps, *victims]:
             _kill(process)
-        self._pid("slurmd").unlink()
+        for pid in pids:
+            pid.unlink()
 
     def stop(self) -> None:
         """End all jobs and daemons and take the links away; may be called twice."""
@@ -133,12 +137,12 @@ class SlurmCluster:
         file = self._pid(daemon)
         return file.exists() and psutil.pid_exists(int(file.read_text()))
 
-    def _daemon(self, name: str, *arguments: str) -> None:
+    def _daemon(self, daemon: str, name: str, *arguments: str) -> None:
         program = shutil.which(name) or f"/usr/sbin/{name}"
         result = subprocess.run([program, *arguments], text=True, capture_output=True, timeout=60)
         if result.returncode:
             raise NoCluster(f"{name}: {result.stderr.strip() or result.stdout.strip()}")
-        _wait(lambda: self._is_running(name), f"{name} did not start, see {self.root}")
+        _wait(lambda: self._is_running(daemon), f"{daemon} did not start, see {self.root}")
 
     def _configure(self) -> None:
         self.root.mkdir(parents=True)
@@ -147,7 +151,7 @@ class SlurmCluster:
         key = self.root / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
-        for folder in ("state", "spool"):
+        for folder in ("state", *(f"spool-{node}" for node in NODES)):
             (self.root / folder).mkdir()
         gpus = [self.root / f"gpu{index}" for index in range(GPUS)]
         for gpu in gpus:
@@ -163,27 +167,29 @@ class SlurmCluster:
             link.symlink_to(self.root / name)
 
     def _slurm_conf(self) -> str:
-        controller, node = _free_ports(2)
+        controller, *ports = _free_ports(1 + len(NODES))
         settings = {
             "ClusterName": "test",
             "SlurmctldHost": "localhost(127.0.0.1)",
             "SlurmctldPort": controller,
-            "SlurmdPort": node,
             "SlurmUser": "root",
             "SlurmdUser": "root",
             "AuthType": "auth/munge",
             "AuthInfo": f"socket={self.root}/munge.socket",
             "StateSaveLocation": self.root / "state",
-            "SlurmdSpoolDir": self.root / "spool",
+            "SlurmdSpoolDir": self.root / "spool-%n",
             "SlurmctldPidFile": self._pid("slurmctld"),
-            "SlurmdPidFile": self._pid("slurmd"),
+            "SlurmdPidFile": self._pid("slurmd-%n"),
             "SlurmctldLogFile": self.root / "slurmctld.log",
-            "SlurmdLogFile": self.root / "slurmd.log",
+            "SlurmdLogFile": self.root / "slurmd-%n.log",
             "MpiDefault": "none",
             "ProctrackType": "proctrack/linuxproc",
             "TaskPlugin": "task/none",
             "SwitchType": "switch/none",
-            "JobAcctGatherType": "jobacct_gather/none",
+            # What a job's memory is compared with, each second; there are no control groups.
+            "JobAcctGatherType": "jobacct_gather/linux",
+            "JobAcctGatherFrequency": "task=1",
+            "JobAcctGatherParams": "OverMemoryKill",
             "AccountingStorageType": "accounting_storage/none",
             "SelectType": "select/cons_tres",
             "SelectTypeParameters": "CR_Core_Memory",
@@ -196,19 +202,22 @@ class SlurmCluster:
             # Without accounting a job is known only as long as the controller remembers it.
             "MinJobAge": 3600,
             "SchedulerParameters": "batch_sched_delay=0,sched_interval=2,bf_interval=2",
-            "NodeName": f"localhost NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MB} "
-            f"Gres=gpu:{GPUS}",
         }
         lines = [f"{name}={value}" for name, value in settings.items()]
+        node = f"NodeHostname=localhost NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MB}"
+        for name, port in zip(NODES, ports, strict=True):
+            lines.append(f"NodeName={name} Port={port} {node} Gres=gpu:{GPUS}")
         for partition, default in (("cpu", "YES"), ("gpu", "NO")):
             lines.append(
-                f"PartitionName={partition} Nodes=localhost Default={default} OverSubscribe=NO"
+                f"PartitionName={partition} Nodes={','.join(NODES)} Default={default} "
+                "OverSubscribe=NO"
             )
         return "\n".join(lines) + "\n"
 
 
 def _install() -> None:
-    if all(shutil.which(name) or Path("/usr/sbin", name).exists() for name in DAEMONS):
+    programs = ("munged", "slurmctld", "slurmd")
+    if all(shutil.which(name) or Path("/usr/sbin", name).exists() for name in programs):
         return
     if shutil.which("apt-get") is None:
         raise NoCluster(f"no apt-get to install {', '.join(PACKAGES)} with")

@@ -106,6 +106,11 @@ def test_shared_artifacts(origin: Workspace, tmp_path: Path) -> None:
     push(origin)
     experiment = origin.call("dvc", "exp", "run", "--temp", "-S", OF_TABLES)
     assert "Ran experiment(s)" in experiment.stdout
+    origin.call("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "finetuning.momentum=0.5")
+    origin.call("dvc", "exp", "run", "--run-all")
+    changed = show(origin, "params", "diff", "HEAD", "queued")["params.yaml"]
+    assert changed == {"finetuning.momentum": {"old": 0.9, "new": 0.5, "diff": -0.4}}
+    assert show(origin, "metrics", "diff", "HEAD", "queued")
 
     clone = pull(origin, tmp_path / "clone")
     # The times of a download say nothing, in the worst case the contrary.

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from pipeline import layout
 from tests.workflow.conftest import DVC, REPOSITORY, SNAKEMAKE, Workspace
@@ -27,6 +29,11 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
 ON_SLURM = (
     *("snakemake", "--profile", "slurm", "all_tables", "--max-threads", "1"),
     *("--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "2"),
+)
+#: The one pretraining without Slurm and DVC.
+ALONE = (
+    *("env", "OMP_NUM_THREADS=1"),
+    *("python", "-m", "pipeline", "pretrain", "--variant", "view", "--seed", "0"),
 )
 
 
@@ -115,6 +122,18 @@ def test_geometry_of_dvc_goes_through_slurm(cluster: SlurmCluster, clone: Worksp
 
 
 @contextmanager
+def changed_profile(clone: Workspace, rule: str, retries: int = 5, **resources) -> Iterator[None]:
+    """The profile with other resources of a rule."""
+    profile = clone.root / "slurm/profile.yaml"
+    as_it_was = profile.read_text()
+    settings = yaml.safe_load(as_it_was) | {"retries": retries}
+    settings["set-resources"][rule] |= resources
+    profile.write_text(yaml.safe_dump(settings))
+    yield
+    profile.write_text(as_it_was)
+
+
+@contextmanager
 def long_training(cluster: SlurmCluster, clone: Workspace, steps: int) -> Iterator[list[Job]]:
     """A run whose one pretraining has that many steps; afterwards its Slurm jobs.
 
@@ -138,9 +157,7 @@ def long_training(cluster: SlurmCluster, clone: Workspace, steps: int) -> Iterat
 
     weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
     disturbed = weights.read_bytes()
-    alone = {**clone.environment, "OMP_NUM_THREADS": "1"}
-    command = ["python", "-m", "pipeline", "pretrain", "--variant", "view", "--seed", "0"]
-    subprocess.run(command, cwd=clone.root, env=alone, check=True, capture_output=True)
+    clone.call(*ALONE)
     assert weights.read_bytes() == disturbed
 
 
@@ -153,9 +170,9 @@ def test_a_training_that_is_stopped_cancelled_and_loses_its_node(
         second = next_training(cluster, clone, first)
         cluster.call("scancel", second)
         next_training(cluster, clone, second)
-        cluster.kill_node()
+        cluster.kill_nodes()
         time.sleep(15)
-        cluster.start_node()
+        cluster.start_nodes()
     assert [job["JobState"] for job in trainings] == ["FAILED", "CANCELLED", "COMPLETED"]
     assert [job["Restarts"] for job in trainings] == ["0", "0", "1"]  # queued again by Slurm itself
     memory = [int(job["MinMemoryNode"].rstrip("M")) for job in trainings]
@@ -164,17 +181,47 @@ def test_a_training_that_is_stopped_cancelled_and_loses_its_node(
 
 def test_a_training_longer_than_its_time_limit(cluster: SlurmCluster, clone: Workspace) -> None:
     """The profile's signal comes half a minute to a minute after the start of each attempt."""
-    profile = clone.root / "slurm/profile.yaml"
-    as_it_was = profile.read_text()
-    settings = yaml.safe_load(as_it_was)
-    settings["set-resources"]["pretrain"]["runtime"] = 3
-    profile.write_text(yaml.safe_dump(settings | {"retries": 20}))
-    with long_training(cluster, clone, 1500) as trainings:
+    with (
+        changed_profile(clone, "pretrain", runtime=3, retries=20),
+        long_training(cluster, clone, 1500) as trainings,
+    ):
         pass
-    profile.write_text(as_it_was)
     states = [job["JobState"] for job in trainings]
     assert states == [*["FAILED"] * (len(states) - 1), "COMPLETED"]
     assert len(states) > 1
+
+
+def test_a_training_over_two_nodes(cluster: SlurmCluster, clone: Workspace) -> None:
+    """As slurm/profile.yaml says; with the weights of one process, but for the sums' last bits."""
+    clone.edit("pretraining.steps", 10)
+    clone.edit("pretraining.accumulation", 2)
+    with changed_profile(clone, "pretrain", nodes=2, tasks_per_node=1, mpi="'srun'"):
+        found = submitted(cluster, clone, *ON_SLURM)
+    assert Counter(name.split("_")[0] for name in found) == Counter({"pretrain": 1, "finetune": 1})
+    job = next(job for job in reversed(cluster.jobs()) if "pretrain" in job["Comment"])
+    assert job["NumNodes"] == "2"
+    weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
+    of_two = load_file(weights)
+    clone.call(*ALONE)
+    for name, tensor in load_file(weights).items():
+        torch.testing.assert_close(of_two[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scene_that_needs_more_memory(cluster: SlurmCluster, clone: Workspace) -> None:
+    """Its job is killed and gets more, and more time; the groups are retried as a whole."""
+    n_before = len(cluster.jobs())
+    clone.edit("geometry.overlaps.radius_m", 0.07)
+    with changed_profile(clone, "find_overlaps", mem_mb="130 * attempt"):
+        clone.call(*ON_SLURM)
+    jobs = [job for job in cluster.jobs()[n_before:] if "scenes" in job["Comment"]]
+    states = [job["JobState"] for job in jobs]
+    assert states[-1] == "COMPLETED"
+    assert "COMPLETED" not in states[:-1]
+    memory = [int(job["MinMemoryNode"].rstrip("M")) for job in jobs]
+    assert len(memory) > 1
+    assert memory == sorted(memory)
+    assert memory[-1] > memory[0]
+    assert jobs[-1]["TimeLimit"] > jobs[0]["TimeLimit"]
 
 
 def test_other_params_through_slurm(cluster: SlurmCluster, clone: Workspace) -> None:
