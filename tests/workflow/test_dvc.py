@@ -106,10 +106,12 @@ def test_shared_artifacts(origin: Workspace, tmp_path: Path) -> None:
     push(origin)
     experiment = origin.call("dvc", "exp", "run", "--temp", "-S", OF_TABLES)
     assert "Ran experiment(s)" in experiment.stdout
-    origin.call("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "finetuning.momentum=0.5")
+    origin.call(
+        "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "finetuning.dampening=0.2"
+    )
     origin.call("dvc", "exp", "run", "--run-all")
     changed = show(origin, "params", "diff", "HEAD", "queued")["params.yaml"]
-    assert changed == {"finetuning.momentum": {"old": 0.9, "new": 0.5, "diff": -0.4}}
+    assert changed == {"finetuning.dampening": {"old": 0.1, "new": 0.2, "diff": 0.1}}
     assert show(origin, "metrics", "diff", "HEAD", "queued")
 
     clone = pull(origin, tmp_path / "clone")
