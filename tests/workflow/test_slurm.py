@@ -129,8 +129,10 @@ def changed_profile(clone: Workspace, rule: str, retries: int = 5, **resources) 
     settings = yaml.safe_load(as_it_was) | {"retries": retries}
     settings["set-resources"][rule] |= resources
     profile.write_text(yaml.safe_dump(settings))
-    yield
-    profile.write_text(as_it_was)
+    try:
+        yield
+    finally:
+        profile.write_text(as_it_was)
 
 
 @contextmanager
@@ -195,7 +197,7 @@ def test_a_training_over_two_nodes(cluster: SlurmCluster, clone: Workspace) -> N
     """As slurm/profile.yaml says; with the weights of one process, but for the sums' last bits."""
     clone.edit("pretraining.steps", 10)
     clone.edit("pretraining.accumulation", 2)
-    with changed_profile(clone, "pretrain", nodes=2, tasks_per_node=1, mpi="'srun'"):
+    with changed_profile(clone, "pretrain", nodes=2, tasks_per_node=2, mpi="'srun'"):
         found = submitted(cluster, clone, *ON_SLURM)
     assert Counter(name.split("_")[0] for name in found) == Counter({"pretrain": 1, "finetune": 1})
     job = next(job for job in reversed(cluster.jobs()) if "pretrain" in job["Comment"])
