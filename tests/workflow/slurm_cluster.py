@@ -135,7 +135,8 @@ class SlurmCluster:
 
     def _is_running(self, daemon: str) -> bool:
         file = self._pid(daemon)
-        return file.exists() and psutil.pid_exists(int(file.read_text()))
+        pid = file.read_text().strip() if file.exists() else ""
+        return pid.isdigit() and psutil.pid_exists(int(pid))  # empty while it is being written
 
     def _daemon(self, daemon: str, name: str, *arguments: str) -> None:
         program = shutil.which(name) or f"/usr/sbin/{name}"

@@ -213,7 +213,7 @@ def test_a_scene_that_needs_more_memory(cluster: SlurmCluster, clone: Workspace)
     """Its job is killed and gets more, and more time; the groups are retried as a whole."""
     n_before = len(cluster.jobs())
     clone.edit("geometry.overlaps.radius_m", 0.07)
-    with changed_profile(clone, "find_overlaps", mem_mb="130 * attempt"):
+    with changed_profile(clone, "find_overlaps", mem_mb="75 * attempt"):
         clone.call(*ON_SLURM)
     jobs = [job for job in cluster.jobs()[n_before:] if "scenes" in job["Comment"]]
     states = [job["JobState"] for job in jobs]
