@@ -64,7 +64,7 @@ def load_stages() -> dict[str, DvcStage]:
 
     lock_entries()  # DVC's own message would not tell what to do
     try:
-        with open_repo() as repo:
+        with open_repo() as repo, repo.lock:
             graph = repo.index.graph
     except DvcException as error:
         raise StageError(f"dvc.yaml cannot be read with this params.yaml: {error}") from error
@@ -107,8 +107,8 @@ def refresh_code() -> None:
     logging.getLogger("dvc").setLevel(logging.WARNING)  # not a word at every start of Snakemake
     try:
         with open_repo() as repo:
-            [code] = repo.stage.collect(CODE)
             with repo.lock:
+                [code] = repo.stage.collect(CODE)
                 edited = code.changed()
             if edited and _is_training():
                 text = "the code was edited, but a training is at work; fingerprints/ follow later"

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.stages import dvc_bridge
 from pipeline.stages.common import StageError
-from pipeline.stages.dvc_bridge import lock_entries
+from pipeline.stages.dvc_bridge import load_stages, lock_entries
+from pipeline.stages.dvc_repo import open_repo
 
 WHOLE = "schema: '2.0'\nstages:\n  a:\n    cmd: x\n  b:\n    cmd: y\n"
 
@@ -38,6 +39,25 @@ def test_what_stays_damaged_is_named(
         StageError, match=r"dvc\.lock is damaged.*git checkout dvc\.lock.*or delete"
     ):
         lock_entries()
+
+
+def test_stages_are_read_while_nobody_writes(lock: Path) -> None:
+    """DVC's own reader waits for nothing; its writers have the lock of the clone."""
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("[core]\n    no_scm = True\n")
+    Path("dvc.yaml").write_text("stages:\n  a:\n    cmd: x\n  b:\n    cmd: y\n")
+    with open_repo() as writing:
+        writing.lock.lock()
+        lock.write_text("schema: '2.0'\nstages:\n  a:\n")
+
+        def finish() -> None:
+            lock.write_text(WHOLE)
+            writing.lock.unlock()
+
+        writer = Timer(0.6, finish)
+        writer.start()
+        assert load_stages().keys() == {"a", "b"}
+        writer.join()
 
 
 def test_stages_that_never_ran() -> None:
