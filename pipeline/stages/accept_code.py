@@ -8,14 +8,20 @@ from pipeline.stages.write_fingerprints import edited_modules, fingerprint, read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """Arguments of the command line."""
+    parser.add_argument(
+        "stages", nargs="*", help="DVC's names, such as pretrain@rooms-view-0 (default: all)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Note in every unfinished training's folder that its checkpoints are those of today's code."""
-    for noted in sorted(layout.CHECKPOINTS.glob(f"*/*/*/*/{layout.CODE_OF_CHECKPOINTS}")):
-        stage = noted.parents[2].name
-        now = fingerprint(stage)
-        if edited := edited_modules(read_fingerprint(noted), now):
+    """Note in unfinished trainings' folders that their checkpoints are those of today's code."""
+    for folder in sorted(layout.CHECKPOINTS.glob("*/*/*/*/")):
+        dataset, stage, item = folder.parts[-4:-1]
+        variant, _, seed = item.rpartition("-s")
+        name = layout.stage_name(stage, dataset, variant, int(seed))
+        noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(stage)
+        edited = edited_modules(read_fingerprint(noted), now)
+        if edited and (not args.stages or name in args.stages):
             write_json(noted, now)
-            print(f"{noted.parent}: goes on with {', '.join(edited)} as edited")
+            print(f"{folder}: goes on with {', '.join(edited)} as edited")

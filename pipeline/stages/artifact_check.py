@@ -11,7 +11,7 @@ from pipeline.stages.common import StageError
 
 _AGAIN = "`snakemake --cores 2 all_artifacts`"
 #: Files read at a time: a shared file system is slow for one.
-READERS = 8
+READ_THREADS = 8
 
 
 def check_artifacts(dataset: str, kinds: Iterable[str], contents: bool = True) -> None:
@@ -40,7 +40,7 @@ def check_artifacts(dataset: str, kinds: Iterable[str], contents: bool = True) -
                 f"{missing[0]}: missing ({len(missing)} of the {len(listed)} files that "
                 f"{manifest} lists); {_how_to_get_them()}"
             )
-        if contents and (other := changed_files(listed)):
+        if contents and (other := _changed_files(listed)):
             raise StageError(
                 f"{other[0]}: is not the file that {manifest} lists ({len(other)} of "
                 f"{len(listed)} are not): damaged, or made with other params. Delete what is "
@@ -59,12 +59,12 @@ def _how_to_get_them() -> str:
     return f"{_AGAIN} makes what is missing"
 
 
-def changed_files(listed: Mapping[str, str]) -> list[str]:
+def _changed_files(listed: Mapping[str, str]) -> list[str]:
     """Names of the files whose sha256 is not the listed one.
 
     Args:
         listed: Name -> sha256; all files exist.
     """
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
         found = pool.map(hash_file, map(Path, listed))
         return [name for name, sha256 in zip(listed, found, strict=True) if sha256 != listed[name]]

@@ -19,7 +19,7 @@ from pipeline import layout
 from pipeline.config import Params, ParamsError
 from pipeline.digest import hash_file, hash_files
 from pipeline.schemas import open_artifact, stored_metadata
-from pipeline.stages.artifact_check import READERS
+from pipeline.stages.artifact_check import READ_THREADS
 from pipeline.stages.common import StageError, expand
 from pipeline.stages.dvc_bridge import lock_entries
 from pipeline.stages.share_artifacts import manifests_hash, read_shared
@@ -55,13 +55,11 @@ def settle_times(dataset: str) -> None:
         if late_here or any(times[kind] > recorded_at[kind] for kind in times):
             unsure[mesh] = files
             late |= {*late_here, *manifests.values()}
-    readers = ThreadPoolExecutor(READERS)
-    try:
-        are_as_recorded = partial(_is_as_recorded, expected)
+    are_as_recorded = partial(_is_as_recorded, expected)
+    with ThreadPoolExecutor(READ_THREADS) as readers:
         if not all(readers.map(are_as_recorded, unsure.keys(), unsure.values())):
+            readers.shutdown(cancel_futures=True)
             return
-    finally:
-        readers.shutdown(cancel_futures=True)
     meta = read_shared(dataset).get("meta", {})
     is_current = meta.get("manifests") == manifests_hash(dataset)
     if is_current and (late or _time(shared) < max(recorded_at.values())):

@@ -46,6 +46,7 @@ def _run(args: argparse.Namespace, stop: StopRequest) -> int:
     pretrained = layout.pretrained(*item)
     inputs = [
         layout.manifest(dataset, "labelled_frames"),
+        layout.split(dataset),
         *(pretrained / name for name in ("model.safetensors", "metadata.json")),
     ]
     title = f"finetune {args.variant} s{args.seed}"

@@ -154,6 +154,8 @@ def run(launch: Launch, arguments: Sequence[str]) -> bool:
         signals.append(number)
         pass_on()
 
+    where = f", on the nodes {', '.join(launch.nodes)}" if launch.nodes else ""
+    print(f"{launch.size} processes train together{where}", flush=True)
     before = signal.signal(signal.SIGTERM, note)
     try:
         process = subprocess.Popen(launch.command(arguments), env=environment)

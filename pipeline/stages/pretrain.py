@@ -91,7 +91,7 @@ def _train(params: Params, item: training_run.Item, device: torch.device) -> boo
     dataset, variant, seed = item
     used = training_run.used_params(params, "pretrain", variant)
     with stop_request(is_one_of_many()) as stop, training_run.only_run("pretrain", item):
-        manifests = [layout.manifest(dataset, kind) for kind in ARTIFACTS]
+        manifests = [layout.split(dataset), *(layout.manifest(dataset, k) for k in ARTIFACTS)]
         checkpoints = Checkpoints(training_run.checkpoint_folder("pretrain", item, used, manifests))
         try:
             with joined(device) as processes:

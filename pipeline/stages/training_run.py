@@ -18,24 +18,27 @@ from pipeline import layout
 from pipeline.atomic import exclusive, write_json
 from pipeline.config import Params, load_params, params_path
 from pipeline.stages.common import StageError
-from pipeline.stages.write_fingerprints import edited_modules, read_fingerprint
+from pipeline.stages.write_fingerprints import edited_modules, fingerprint, read_fingerprint
 from pipeline.training.distributed import is_one_of_many, local_device
 
 #: Dataset, variant and seed.
 Item = tuple[str, str, int]
 
-_SHELLS = {"sh", "dash", "bash", "zsh", "ksh", "fish"}
-
 
 def _starter() -> psutil.Process | None:
     """What has started this process; DVC does so through a shell, which may stay in between."""
     found = psutil.Process().parent()
-    while found and found.name() in _SHELLS:
+    while found and found.name().endswith("sh"):
         found = found.parent()
     return found
 
 
 _STARTER = _starter()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that nobody has waited for does not."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,13 +100,16 @@ def checkpoint_folder(stage: str, item: Item, used: dict[str, Any], inputs: Iter
     folder = layout.checkpoint_dir(stage, *item) / digest.hexdigest()[:12]
     if is_one_of_many() and os.environ["RANK"] != "0":
         return folder
-    noted, now = folder / layout.CODE_OF_CHECKPOINTS, read_fingerprint(layout.fingerprint(stage))
-    edited = edited_modules(read_fingerprint(noted), now)
-    if edited and any(file != noted for file in folder.glob("*")):
+    noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(stage)
+    before = read_fingerprint(noted)
+    edited = edited_modules(before, now)
+    if edited and any(file != noted for file in folder.glob("[!.]*")):
+        name = layout.stage_name(stage, *item)
+        made = f"before {', '.join(edited)} was edited" if before else "by code that is not noted"
         raise StageError(
-            f"{layout.stage_name(stage, *item)}: its checkpoints in {folder} were made before "
-            f"{', '.join(edited)} was edited. `python -m pipeline accept-code` lets it go on from "
-            "them with the code as it is now; or undo the edit; or delete the folder to train anew"
+            f"{name}: its checkpoints in {folder} were made {made}. `python -m pipeline "
+            f"accept-code {name}` lets it go on from them with the code as it is now; or undo the "
+            "edit; or delete the folder to train anew"
         )
     if edited:
         write_json(noted, now)
@@ -141,7 +147,7 @@ def discard_checkpoints(stage: str, item: Item) -> None:
         stage: `pretrain` or `finetune`.
         item: Dataset, variant and seed.
     """
-    if _STARTER is None or _STARTER.is_running():
+    if _STARTER is None or _is_alive(_STARTER):
         shutil.rmtree(layout.checkpoint_dir(stage, *item), ignore_errors=True)
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from pipeline.atomic import atomic_path, explained
+from pipeline.models.loading import CheckpointError
 
 #: The operating system's error in one of safetensors'.
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -108,7 +109,11 @@ def training_state(
 def restore_training_state(
     state: Mapping[str, torch.Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a `training_state` back into a model and optimizer of the same structure."""
+    """Put a `training_state` back into a model and optimizer of the same structure.
+
+    Raises:
+        CheckpointError: of another structure: after an edit of the networks.
+    """
 
     def part(prefix: str) -> dict[str, torch.Tensor]:
         return {
@@ -117,7 +122,13 @@ def restore_training_state(
             if name.startswith(prefix)
         }
 
-    model.load_state_dict(part("model."))
+    try:
+        model.load_state_dict(part("model."))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the checkpoint does not fit today's networks: undo the edit of the code, or delete "
+            f"the training's folder in checkpoints/ to train anew ({error})"
+        ) from error
     parameters = dict(model.named_parameters())
     for name, momentum in part("momentum.").items():
         parameter = parameters[name]

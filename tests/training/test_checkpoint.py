@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipeline.models.loading import CheckpointError
 from pipeline.training.checkpoint import (
     Checkpoints,
     atomic_folder,
@@ -39,6 +40,13 @@ def test_state_round_trip_continues_exactly(tmp_path):
     assert (done, content) == (1, {"note": 1.5})
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_a_state_of_other_networks_is_named():
+    model, optimizer = make(0)
+    other = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3))
+    with pytest.raises(CheckpointError, match=r"(?s)does not fit today's networks.*0\.weight"):
+        restore_training_state(training_state(model, optimizer), other, optimizer)
 
 
 def test_truncated_checkpoint_is_named_and_the_one_before_is_used(tmp_path, capsys):

@@ -181,6 +181,7 @@ def test_a_training_that_is_stopped_cancelled_and_loses_its_node(
     assert memory[1] == pytest.approx(2 * memory[0], abs=2)
 
 
+@pytest.mark.slurm_long
 def test_a_training_longer_than_its_time_limit(cluster: SlurmCluster, clone: Workspace) -> None:
     """The profile's signal comes half a minute to a minute after the start of each attempt."""
     with (
@@ -199,7 +200,10 @@ def test_a_training_over_two_nodes(cluster: SlurmCluster, clone: Workspace) -> N
     clone.edit("pretraining.accumulation", 2)
     with changed_profile(clone, "pretrain", nodes=2, tasks_per_node=2, mpi="'srun'"):
         found = submitted(cluster, clone, *ON_SLURM)
-    assert Counter(name.split("_")[0] for name in found) == Counter({"pretrain": 1, "finetune": 1})
+    rules = Counter(name.split("_")[0] for name in found.elements())
+    assert rules == Counter({"pretrain": 1, "finetune": 1})
+    log = (clone.root / "logs/pretrain/smoke-view-0.log").read_text()
+    assert "2 processes train together" in log
     job = next(job for job in reversed(cluster.jobs()) if "pretrain" in job["Comment"])
     assert job["NumNodes"] == "2"
     weights = clone.root / layout.pretrained("smoke", "view", 0) / "model.safetensors"
@@ -209,6 +213,7 @@ def test_a_training_over_two_nodes(cluster: SlurmCluster, clone: Workspace) -> N
         torch.testing.assert_close(of_two[name], tensor, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slurm_long
 def test_a_scene_that_needs_more_memory(cluster: SlurmCluster, clone: Workspace) -> None:
     """Its job is killed and gets more, and more time; the groups are retried as a whole."""
     n_before = len(cluster.jobs())
