@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,14 @@ _STARTER = _starter()
 
 def _is_alive(process: psutil.Process) -> bool:
     """Whether it runs; one that nobody has waited for does not."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _is_first() -> bool:
+    """Of the processes that torchrun has started, one speaks for all."""
+    return not is_one_of_many() or os.environ["RANK"] == "0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +105,7 @@ def checkpoint_folder(stage: str, item: Item, used: dict[str, Any], inputs: Iter
     for path in inputs:
         digest.update(path.read_bytes() if path.is_file() else b"")
     folder = layout.checkpoint_dir(stage, *item) / digest.hexdigest()[:12]
-    if is_one_of_many() and os.environ["RANK"] != "0":
+    if not _is_first():
         return folder
     noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(stage)
     before = read_fingerprint(noted)
@@ -130,7 +137,7 @@ def only_run(stage: str, item: Item) -> Iterator[None]:
     Raises:
         WriteError: another run is training it.
     """
-    if is_one_of_many() and os.environ["RANK"] != "0":
+    if not _is_first():
         yield
         return
     with exclusive(layout.CHECKPOINTS, layout.stage_name(stage, *item)):

@@ -53,6 +53,7 @@ class SlurmCluster:
 
         Raises:
             NoCluster: not root, no Debian packages, or a Slurm that is not ours.
+            RuntimeError: a daemon does not start.
         """
         if os.geteuid():
             raise NoCluster("only root may start Slurm's daemons")
@@ -85,13 +86,14 @@ class SlurmCluster:
 
     def kill_nodes(self) -> None:
         """Kill -9 each slurmd and the processes of its jobs: nodes that lose their power."""
-        pids = [self._pid(f"slurmd-{node}") for node in NODES]
+        files = [self._pid(f"slurmd-{node}") for node in NODES]
         steps = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "slurmstepd"]
         victims = [child for step in steps for child in step.children(recursive=True)]
-        for process in [*(psutil.Process(int(pid.read_text())) for pid in pids), *steps, *victims]:
+        nodes = [psutil.Process(int(file.read_text())) for file in files]
+        for process in [*nodes, *steps, *victims]:
             _kill(process)
-        for pid in pids:
-            pid.unlink()
+        for file in files:
+            file.unlink()
 
     def stop(self) -> None:
         """End all jobs and daemons and take the links away; may be called twice."""
@@ -142,7 +144,7 @@ class SlurmCluster:
         program = shutil.which(name) or f"/usr/sbin/{name}"
         result = subprocess.run([program, *arguments], text=True, capture_output=True, timeout=60)
         if result.returncode:
-            raise NoCluster(f"{name}: {result.stderr.strip() or result.stdout.strip()}")
+            raise RuntimeError(f"{name}: {result.stderr.strip() or result.stdout.strip()}")
         _wait(lambda: self._is_running(daemon), f"{daemon} did not start, see {self.root}")
 
     def _configure(self) -> None:
@@ -243,7 +245,7 @@ def _wait(condition: Callable[[], bool], message: str, seconds: float = 30) -> N
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise NoCluster(message)
+            raise RuntimeError(message)
         time.sleep(0.2)
 
 
