@@ -7,10 +7,16 @@ the keys are kept so that its ImageNet checkpoints load, and ours load into its 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+#: Spacing of the cells that a block reads and of those that it writes, in cells of its input.
+Spacing = tuple[int, int]
 
-def _conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+
+def _conv(
+    inputs: int, outputs: int, kernel_size: int, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
+    padding = dilation * (kernel_size // 2)
     return nn.Conv2d(
-        inputs, outputs, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
+        inputs, outputs, kernel_size, stride, padding=padding, dilation=dilation, bias=False
     )
 
 
@@ -26,12 +32,12 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, planes: int, stride: int):
+    def __init__(self, inputs: int, planes: int, stride: int, spacing: Spacing = (1, 1)):
         super().__init__()
-        self.conv1 = _conv(inputs, planes, 3, stride)
+        self.conv1 = _conv(inputs, planes, 3, stride, spacing[0])
         self.bn1 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = _conv(planes, planes, 3)
+        self.conv2 = _conv(planes, planes, 3, dilation=spacing[1])
         self.bn2 = nn.BatchNorm2d(planes)
         self.downsample = _shortcut(inputs, planes, stride)
 
@@ -47,12 +53,12 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: int):
+    def __init__(self, inputs: int, planes: int, stride: int, spacing: Spacing = (1, 1)):
         super().__init__()
         outputs = planes * self.expansion
         self.conv1 = _conv(inputs, planes, 1)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = _conv(planes, planes, 3, stride)
+        self.conv2 = _conv(planes, planes, 3, stride, spacing[0])
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = _conv(planes, outputs, 1)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -77,15 +83,24 @@ ENCODERS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, i
 #: torchvision's names of the stages.
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
+OUTPUT_STRIDES = (8, 16, 32)
+
 
 class ResNet(nn.Module):
     """ResNet without its classifier, returning the four stages.
 
     Attributes:
-        stage_channels: channels of the stages at strides 4, 8, 16, 32.
+        stem_channels: channels of the first convolution; 64 at width 1.
+        stage_channels: channels of the four stages.
     """
 
-    def __init__(self, name: str, width: float = 1.0):
+    def __init__(
+        self,
+        name: str,
+        width: float = 1.0,
+        output_stride: int = 32,
+        dilated_entry: bool = False,
+    ):
         """Make a randomly initialised encoder.
 
         Args:
@@ -93,31 +108,46 @@ class ResNet(nn.Module):
             width: factor on every channel count. The stem's 64 channels become the multiple of 8
                 nearest to 64 * width (at least 8); all others keep their ratio to the stem, so
                 that each stage has twice the channels of the one before.
+            output_stride: 32, or 16 or 8: the last one or two stages keep the resolution of the
+                one before, and their convolutions reach as far by dilation. The weights stay the
+                same: at every second (fourth) cell the stages have the strided network's values.
+            dilated_entry: whether the first block of such a stage is dilated like the others,
+                although it reads cells of half their spacing; those values are lost then.
 
         Raises:
-            ValueError: unknown name, or a width that is not positive.
+            ValueError: unknown name or output stride, or a width that is not positive.
 
         Source: He et al. 2016 as in torchvision (stride in the 3x3 of a bottleneck). Initial
             weights: normal(0, sqrt(2 / (k * k * outputs))) as Pri3D from scratch (spec C.1).
+            Dilation: torchvision's replace_stride_with_dilation, as Pri3D's DeepLab; with
+            `dilated_entry` as Pri3D's PSPNet (spec D.2, D.3).
         """
         super().__init__()
         if name not in ENCODERS:
             raise ValueError(f"no encoder {name!r}; known: {', '.join(ENCODERS)}")
         if not width > 0:
             raise ValueError(f"width must be positive, is {width}")
+        if output_stride not in OUTPUT_STRIDES:
+            raise ValueError(
+                f"no output stride {output_stride}; known: {', '.join(map(str, OUTPUT_STRIDES))}"
+            )
         block, depths = ENCODERS[name]
-        base = max(8, round(64 * width / 8) * 8)
+        self.stem_channels = base = max(8, round(64 * width / 8) * 8)
         self.conv1 = nn.Conv2d(3, base, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        inputs = base
+        inputs, reached, dilation = base, 4, 1
         for stage, (layer, depth) in enumerate(zip(LAYERS, depths, strict=True)):
-            planes = base * 2**stage
-            blocks = []
-            for index in range(depth):
-                blocks.append(block(inputs, planes, 2 if stage > 0 and index == 0 else 1))
-                inputs = planes * block.expansion
+            planes, before, stride = base * 2**stage, dilation, 1
+            if stage > 0 and reached < output_stride:
+                reached, stride = 2 * reached, 2
+            elif stage > 0:
+                dilation = 2 * dilation
+            entry = (dilation if dilated_entry else before, dilation)
+            blocks = [block(inputs, planes, stride, entry)]
+            inputs = planes * block.expansion
+            blocks += [block(inputs, planes, 1, (dilation, dilation)) for _ in range(depth - 1)]
             setattr(self, layer, nn.Sequential(*blocks))
         self.stage_channels = tuple(base * 2**stage * block.expansion for stage in range(4))
         for module in self.modules():
@@ -131,7 +161,8 @@ class ResNet(nn.Module):
             images: float (B, 3, H, W), ImageNet-normalised RGB.
 
         Returns:
-            Four floats (B, C_i, H_i, W_i) at strides 4, 8, 16 and 32, sizes rounded up.
+            Four floats (B, C_i, H_i, W_i) at strides 4, 8, 16 and 32, but at most the output
+            stride; sizes rounded up.
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         stages = []

@@ -1,0 +1,31 @@
+"""Segmentation networks other than the UNet. A new one is a module and a line in `NETWORKS`."""
+
+from pipeline.models.segmentation.base import SegmentationNetwork
+from pipeline.models.segmentation.deeplab import DeepLabV3, DeepLabV3Plus
+from pipeline.models.segmentation.pspnet import PSPNet
+
+#: Name in params.yaml -> network.
+NETWORKS: dict[str, type[SegmentationNetwork]] = {
+    "deeplabv3": DeepLabV3,
+    "deeplabv3plus": DeepLabV3Plus,
+    "pspnet": PSPNet,
+}
+
+
+def make_network(
+    name: str, outputs: int, encoder: str = "resnet50", width: float = 1.0
+) -> SegmentationNetwork:
+    """Make a randomly initialised network (torch's global generator).
+
+    Args:
+        name: Key of `NETWORKS`.
+        outputs: Channels of the prediction.
+        encoder: Key of `pipeline.models.resnet.ENCODERS`.
+        width: Factor on every channel count, as of `ResNet`.
+
+    Raises:
+        ValueError: unknown name or encoder, or a width that is not positive.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"no segmentation network {name!r}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name](outputs, encoder, width)
