@@ -1,11 +1,13 @@
 """Segmentation networks other than the UNet. A new one is a module and a line in `NETWORKS`."""
 
+from collections.abc import Callable
+
 from pipeline.models.segmentation.base import SegmentationNetwork
 from pipeline.models.segmentation.deeplab import DeepLabV3, DeepLabV3Plus
 from pipeline.models.segmentation.pspnet import PSPNet
 
-#: Name in params.yaml -> network.
-NETWORKS: dict[str, type[SegmentationNetwork]] = {
+#: Name in params.yaml -> network of so many outputs on an encoder of a name and width.
+NETWORKS: dict[str, Callable[[int, str, float], SegmentationNetwork]] = {
     "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
     "pspnet": PSPNet,
