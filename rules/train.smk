@@ -12,6 +12,17 @@ rule pretrain:
         "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage pretrain@{wildcards.item:q} > {log:q} 2>&1"
 
 
+rule continue_pretraining:
+    input:
+        stage_inputs("continue_pretraining"),
+    output:
+        str(layout.stamp("continue_pretraining@{item}")),
+    log:
+        "logs/continue_pretraining/{item}.log",
+    shell:
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage continue_pretraining@{wildcards.item:q} > {log:q} 2>&1"
+
+
 rule finetune:
     input:
         stage_inputs("finetune"),
@@ -21,3 +32,25 @@ rule finetune:
         "logs/finetune/{item}.log",
     shell:
         "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune@{wildcards.item:q} > {log:q} 2>&1"
+
+
+rule finetune_fraction:
+    input:
+        stage_inputs("finetune_fraction"),
+    output:
+        str(layout.stamp("finetune_fraction@{item}")),
+    log:
+        "logs/finetune_fraction/{item}.log",
+    shell:
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune_fraction@{wildcards.item:q} > {log:q} 2>&1"
+
+
+rule finetune_network:
+    input:
+        stage_inputs("finetune_network"),
+    output:
+        str(layout.stamp("finetune_network@{item}")),
+    log:
+        "logs/finetune_network/{item}.log",
+    shell:
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune_network@{wildcards.item:q} > {log:q} 2>&1"

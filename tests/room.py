@@ -224,6 +224,8 @@ def small_params(**changes: Any) -> Params:
             "geo": {"losses": ["geo"]},
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
         },
+        "first_stage": ["none", "view"],
+        "pretrained_on": "boxes",
         "rows": ["none", "view"],
         "finetuning": {
             "steps": dict.fromkeys(("frozen", "half_frozen", "full"), 6),

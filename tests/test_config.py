@@ -79,7 +79,7 @@ def test_says_what_is_allowed(tmp_path: Path) -> None:
         "dataset.reader: missing; needed: ": "layout of the raw folder",
         "dataset.scenes: ": "string (is: 5), or: Input should be a valid list (is: 5); needed",
         "variants.view.loss: unknown key (is: ['view']); ": "known: losses, linear, learning_rate",
-        "variants.view.losses.0: ": "Input should be 'view' or 'geo' (is: 'color')",
+        "variants.view.losses.0: ": "Input should be 'view', 'geo', 'depth', 'set' or 'moco'",
         "pretraining.learning_rate: ": "finite number (is: inf)",
         "pretraining.steps: ": "valid integer",
         "room: unknown key (is: {}); known: ": "dataset, labelled, rooms, geometry",

@@ -4,6 +4,7 @@ import argparse
 
 from pipeline import layout
 from pipeline.atomic import write_json
+from pipeline.stages.training_run import COMMANDS
 from pipeline.stages.write_fingerprints import edited_modules, fingerprint, read_fingerprint
 
 
@@ -20,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
         dataset, stage, item = folder.parts[-4:-1]
         variant, _, seed = item.rpartition("-s")
         name = layout.stage_name(stage, dataset, variant, int(seed))
-        noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(stage)
+        noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(COMMANDS[stage])
         edited = edited_modules(read_fingerprint(noted), now)
         if edited and (not args.stages or name in args.stages):
             write_json(noted, now)

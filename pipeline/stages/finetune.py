@@ -18,6 +18,7 @@ from pipeline.readers.labels import class_names
 from pipeline.stages import training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
+from pipeline.stages.training_run import Item
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import atomic_folder, save_tensors
 from pipeline.training.finetune import Finetuner, finetune, picture_rows
@@ -34,22 +35,21 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or EX_TEMPFAIL where SIGTERM stopped it.
     """
-    item = (load_params().dataset.name, args.variant, args.seed)
-    with stop_request() as stop, training_run.only_run("finetune", item):
-        return _run(args, stop)
+    item = Item("finetune", load_params().dataset.name, {"variant": args.variant}, args.seed)
+    with stop_request() as stop, training_run.only_run(item):
+        return _run(args, item, stop)
 
 
-def _run(args: argparse.Namespace, stop: StopRequest) -> int:
+def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     params, device = training_run.start(args)
-    dataset, item = params.dataset.name, (params.dataset.name, args.variant, args.seed)
-    used = training_run.used_params(params, "finetune", args.variant)
-    pretrained = layout.pretrained(*item)
+    dataset = params.dataset.name
+    used = training_run.used_params(params, item)
+    pretrained = layout.pretrained(params.pretrained_on, args.variant, args.seed)
     inputs = [
         layout.manifest(dataset, "labelled_frames"),
         layout.split(dataset),
         *(pretrained / name for name in ("model.safetensors", "metadata.json")),
     ]
-    title = f"finetune {args.variant} s{args.seed}"
     check_artifacts(dataset, ["labelled_frames"])
     split = read_split(params)
     try:
@@ -79,18 +79,18 @@ def _run(args: argparse.Namespace, stop: StopRequest) -> int:
             params.finetuning.protocols,
             [tasks[name] for name in params.finetuning.tasks if name not in skipped],
             lambda task: labelled if task.name == "segmentation" else everything,
-            training_run.checkpoint_folder("finetune", item, used, inputs),
+            training_run.checkpoint_folder(item, used, inputs),
             stop,
         )
     except Interrupted as stopped:
-        training_run.report_interruption("finetune", item, str(stopped))
+        training_run.report_interruption(item, str(stopped))
         return os.EX_TEMPFAIL
     except (TrainingError, CheckpointError) as error:
-        raise StageError(f"{title}: {error}") from error
-    training_run.check_unchanged(used, "finetune", args.variant)
+        raise StageError(f"{item.name}: {error}") from error
+    training_run.check_unchanged(used, item)
     kept = cells if params.finetuning.keep_weights else {}
-    _store_weights(layout.finetuned(*item), kept, unet.settings)
-    with atomic_folder(layout.finetune_results(*item)) as folder:
+    _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, unet.settings)
+    with atomic_folder(layout.finetune_results(dataset, item.label, item.seed)) as folder:
         write_json(
             folder / "metrics.json",
             {
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace, stop: StopRequest) -> int:
             },
         )
         _store_pictures(folder / "pictures.npz", cells, validation)
-    training_run.discard_checkpoints("finetune", item)
+    training_run.discard_checkpoints(item)
     return 0
 
 

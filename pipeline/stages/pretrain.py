@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from pipeline.models.loading import CheckpointError
 from pipeline.stages import launch, training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
+from pipeline.stages.training_run import Item
 from pipeline.training.checkpoint import Checkpoints, atomic_folder, save_tensors
 from pipeline.training.distributed import LostProcessError, is_one_of_many, joined
 from pipeline.training.interruption import Interrupted, stop_request
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         0, or EX_TEMPFAIL where SIGTERM stopped it.
     """
     params, device = training_run.start(args)
-    item = (params.dataset.name, args.variant, args.seed)
+    item = Item("pretrain", params.dataset.name, {"variant": args.variant}, args.seed)
     if is_one_of_many():
         _train(params, item, device)
         return 0  # torchrun takes all else for a crash; `_launch` sees whether there is a result
@@ -58,41 +60,39 @@ def run(args: argparse.Namespace) -> int:
     return 0 if is_stored else os.EX_TEMPFAIL
 
 
-def _launch(plan: launch.Launch, item: training_run.Item, device: str) -> bool:
+def _launch(plan: launch.Launch, item: Item, device: str) -> bool:
     """Pretrain in several processes, of which the first one stores the result.
 
     Returns:
         Whether it has.
     """
-    target = layout.pretrained(*item)
+    target = _target(item)
 
     def version() -> int | None:
         return target.stat().st_ino if target.exists() else None
 
     before = version()
-    _, variant, seed = item
-    listened = launch.run(
-        plan, ["pretrain", f"--variant={variant}", f"--seed={seed}", f"--device={device}"]
-    )
+    keys = [f"--{key}={value}" for key, value in item.keys.items()]
+    listened = launch.run(plan, ["pretrain", *keys, f"--seed={item.seed}", f"--device={device}"])
     is_stored = version() != before
     if is_stored:
-        training_run.discard_checkpoints("pretrain", item)
+        training_run.discard_checkpoints(item)
     elif not listened:
-        training_run.report_interruption("pretrain", item, "stopped before it trained")
+        training_run.report_interruption(item, "stopped before it trained")
     return is_stored
 
 
-def _train(params: Params, item: training_run.Item, device: torch.device) -> bool:
+def _train(params: Params, item: Item, device: torch.device) -> bool:
     """Pretrain in this process, perhaps with others; the first one stores the result.
 
     Returns:
         Whether training came to its end.
     """
-    dataset, variant, seed = item
-    used = training_run.used_params(params, "pretrain", variant)
-    with stop_request(is_one_of_many()) as stop, training_run.only_run("pretrain", item):
+    dataset, variant, seed = item.dataset, item.keys["variant"], item.seed
+    used = training_run.used_params(params, item)
+    with stop_request(is_one_of_many()) as stop, training_run.only_run(item):
         manifests = [layout.split(dataset), *(layout.manifest(dataset, k) for k in ARTIFACTS)]
-        checkpoints = Checkpoints(training_run.checkpoint_folder("pretrain", item, used, manifests))
+        checkpoints = Checkpoints(training_run.checkpoint_folder(item, used, manifests))
         try:
             with joined(device) as processes:
                 batches = _batches(params, variant, seed)
@@ -101,16 +101,20 @@ def _train(params: Params, item: training_run.Item, device: torch.device) -> boo
                 )
         except Interrupted as stopped:
             if processes.is_main:
-                training_run.report_interruption("pretrain", item, str(stopped))
+                training_run.report_interruption(item, str(stopped))
             return False
         except ERRORS as error:
-            raise StageError(f"pretrain {variant} s{seed}: {error}") from error
+            raise StageError(f"{item.name}: {error}") from error
         if processes.is_main:
-            training_run.check_unchanged(used, "pretrain", variant)
+            training_run.check_unchanged(used, item)
             _store(item, result, batches, used)
         if not is_one_of_many():
-            training_run.discard_checkpoints("pretrain", item)
+            training_run.discard_checkpoints(item)
     return True
+
+
+def _target(item: Item) -> Path:
+    return layout.pretrained(item.dataset, item.label, item.seed)
 
 
 def _batches(params: Params, variant: str, seed: int) -> PairBatches:
@@ -128,19 +132,17 @@ def _batches(params: Params, variant: str, seed: int) -> PairBatches:
     )
 
 
-def _store(
-    item: training_run.Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]
-) -> None:
+def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]) -> None:
     """Write the weights, and what they come from."""
-    _, variant, seed = item
+    variant = item.keys["variant"]
     losses = used[f"variants.{variant}"]["losses"]
-    with atomic_folder(layout.pretrained(*item)) as folder:
+    with atomic_folder(_target(item)) as folder:
         save_tensors(folder / "model.safetensors", result.model.state_dict())
         write_json(
             folder / "metadata.json",
             {
                 "variant": variant,
-                "seed": seed,
+                "seed": item.seed,
                 # Without training nothing but the networks' params decides the weights.
                 "params": used if losses else {"model": used["model"]},
                 "model": result.model.unet.settings,

@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,46 @@ from pipeline.stages.common import StageError
 from pipeline.stages.write_fingerprints import edited_modules, fingerprint, read_fingerprint
 from pipeline.training.distributed import is_one_of_many, local_device
 
-#: Dataset, variant and seed.
-Item = tuple[str, str, int]
+#: Stage of dvc.yaml -> the command that it runs, a module of pipeline.stages.
+COMMANDS = {
+    "pretrain": "pretrain",
+    "continue_pretraining": "pretrain",
+    "finetune": "finetune",
+    "finetune_fraction": "finetune",
+    "finetune_network": "finetune",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a stage's matrix in dvc.yaml: a training with a result of its own.
+
+    Attributes:
+        stage: key of `COMMANDS`.
+        dataset: `params.dataset.name`.
+        keys: matrix key -> value, without dataset and seed: {"variant": "view"}.
+        seed: of the training.
+    """
+
+    stage: str
+    dataset: str
+    keys: Mapping[str, str]
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """The keys' values as they stand in names: `view`, `view_geo-20`."""
+        return "-".join(self.keys.values())
+
+    @property
+    def name(self) -> str:
+        """DVC's name: `pretrain@rooms-view-0`."""
+        return layout.stage_name(self.stage, self.dataset, self.label, self.seed)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of its unfinished run."""
+        return layout.checkpoint_dir(self.stage, self.dataset, self.label, self.seed)
 
 
 def _starter() -> psutil.Process | None:
@@ -68,10 +107,9 @@ def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
         StageError: unknown variant, or no such device.
     """
     params = load_params()
-    if args.variant not in params.variants:
-        raise StageError(
-            f"{params_path()}: no variant {args.variant!r}; known: {', '.join(params.variants)}"
-        )
+    known = dict.fromkeys([*params.variants, *params.second_stage.rows(), *params.rows])
+    if args.variant not in known:
+        raise StageError(f"{params_path()}: no variant {args.variant!r}; known: {', '.join(known)}")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise StageError("--device cuda: this torch finds no CUDA device; use --device auto or cpu")
     if args.threads is not None:
@@ -80,43 +118,43 @@ def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
     return params, local_device(torch.device("cuda" if cuda else "cpu"))
 
 
-def used_params(params: Params, stage: str, variant: str) -> dict[str, Any]:
-    """Values of the keys that a stage depends on: those that dvc.yaml lists for it."""
-    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["params"]
-    return params.values(*(key.replace("${item.variant}", variant) for key in listed))
+def used_params(params: Params, item: Item) -> dict[str, Any]:
+    """Values of the keys that an item depends on: those that dvc.yaml lists for its stage."""
+    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][item.stage]["params"]
+    for key, value in item.keys.items():
+        listed = [each.replace(f"${{item.{key}}}", value) for each in listed]
+    return params.values(*listed)
 
 
-def checkpoint_folder(stage: str, item: Item, used: dict[str, Any], inputs: Iterable[Path]) -> Path:
+def checkpoint_folder(item: Item, used: dict[str, Any], inputs: Iterable[Path]) -> Path:
     """Where a run keeps its checkpoints: what decides its result names the folder.
 
     The code does not: it is noted in the folder, so that an edit in the middle of a long training
     costs nothing before somebody has decided what it means.
 
     Args:
-        stage: `pretrain` or `finetune`.
-        item: Dataset, variant and seed.
+        item: What is trained.
         used: From `used_params`.
         inputs: Files whose content the run depends on; those that do not exist count as empty.
 
     Raises:
         StageError: the code was edited since the checkpoints in it were made.
     """
-    digest = hashlib.sha256(json.dumps([used, item[2]], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([used, item.seed], sort_keys=True).encode())
     for path in inputs:
         digest.update(path.read_bytes() if path.is_file() else b"")
-    folder = layout.checkpoint_dir(stage, *item) / digest.hexdigest()[:12]
+    folder = item.scratch / digest.hexdigest()[:12]
     if not _is_first():
         return folder
-    noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(stage)
+    noted, now = folder / layout.CODE_OF_CHECKPOINTS, fingerprint(COMMANDS[item.stage])
     before = read_fingerprint(noted)
     edited = edited_modules(before, now)
     if edited and any(file != noted for file in folder.glob("[!.]*")):
-        name = layout.stage_name(stage, *item)
         made = f"before {', '.join(edited)} was edited" if before else "by code that is not noted"
         raise StageError(
-            f"{name}: its checkpoints in {folder} were made {made}. `python -m pipeline "
-            f"accept-code {name}` lets it go on from them with the code as it is now; or undo the "
-            "edit; or delete the folder to train anew"
+            f"{item.name}: its checkpoints in {folder} were made {made}. `python -m pipeline "
+            f"accept-code {item.name}` lets it go on from them with the code as it is now; or undo "
+            "the edit; or delete the folder to train anew"
         )
     if edited:
         write_json(noted, now)
@@ -124,15 +162,14 @@ def checkpoint_folder(stage: str, item: Item, used: dict[str, Any], inputs: Iter
 
 
 @contextmanager
-def only_run(stage: str, item: Item) -> Iterator[None]:
+def only_run(item: Item) -> Iterator[None]:
     """Let one run at a time train an item; of torchrun's processes the first one speaks for all.
 
     The lock is this process's own: it holds although DVC or Snakemake was killed, and on other
     nodes too.
 
     Args:
-        stage: `pretrain` or `finetune`.
-        item: Dataset, variant and seed.
+        item: What is trained.
 
     Raises:
         WriteError: another run is training it.
@@ -140,42 +177,39 @@ def only_run(stage: str, item: Item) -> Iterator[None]:
     if not _is_first():
         yield
         return
-    with exclusive(layout.CHECKPOINTS, layout.stage_name(stage, *item)):
+    with exclusive(layout.CHECKPOINTS, item.name):
         yield
 
 
-def discard_checkpoints(stage: str, item: Item) -> None:
+def discard_checkpoints(item: Item) -> None:
     """Remove the checkpoints of a run whose result is stored.
 
     They stay if what started this process (DVC) was killed: nobody records the result then, so
     DVC starts the stage again, which stores it from them without training.
 
     Args:
-        stage: `pretrain` or `finetune`.
-        item: Dataset, variant and seed.
+        item: What was trained.
     """
     if _STARTER is None or _is_alive(_STARTER):
-        shutil.rmtree(layout.checkpoint_dir(stage, *item), ignore_errors=True)
+        shutil.rmtree(item.scratch, ignore_errors=True)
 
 
-def report_interruption(stage: str, item: Item, where: str) -> None:
+def report_interruption(item: Item, where: str) -> None:
     """Say that SIGTERM stopped a run and how it goes on.
 
     Args:
-        stage: `pretrain` or `finetune`.
-        item: Dataset, variant and seed.
+        item: What is trained.
         where: Where it stopped.
     """
-    _, variant, seed = item
     print(
-        f"{stage} {variant} s{seed} {where}, because of SIGTERM; no result is stored, what was "
-        f"done is kept in {layout.checkpoint_dir(stage, *item)}: the same again (in Slurm: the "
+        f"{item.name} {where}, because of SIGTERM; no result is stored, what was "
+        f"done is kept in {item.scratch}: the same again (in Slurm: the "
         "retry) goes on from there",
         flush=True,
     )
 
 
-def check_unchanged(used: dict[str, Any], stage: str, variant: str) -> None:
+def check_unchanged(used: dict[str, Any], item: Item) -> None:
     """DVC records the params as they are at the end, so they must still be what the run used.
 
     Under Snakemake they are: it runs with a copy.
@@ -184,7 +218,10 @@ def check_unchanged(used: dict[str, Any], stage: str, variant: str) -> None:
         StageError: a key that the stage depends on was edited meanwhile.
     """
     now = load_params()
-    current = used_params(now, stage, variant) if variant in now.variants else {}
+    try:
+        current = used_params(now, item)
+    except KeyError:  # the variant is gone
+        current = {}
     changed = [name for name, value in used.items() if current.get(name) != value]
     if changed:
         raise StageError(

@@ -1,6 +1,7 @@
 """Checkpoints of a training whose code was edited: kept, and used only if somebody says so."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,16 @@ from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.stages import training_run
 from pipeline.stages.common import StageError
-from pipeline.stages.training_run import checkpoint_folder
+from pipeline.stages.training_run import Item, checkpoint_folder
 from pipeline.stages.write_fingerprints import fingerprint
 
-ITEM = ("rooms", "view", 0)
+ITEM = Item("pretrain", "rooms", {"variant": "view"}, 0)
 MODULE = "pipeline.losses.info_nce"
 AS_IT_IS = fingerprint("pretrain")
 
 
-def folder(used: dict | None = None, item: tuple[str, str, int] = ITEM) -> Path:
-    return checkpoint_folder("pretrain", item, used or {"model": 1}, [Path("manifest.json")])
+def folder(used: dict | None = None, item: Item = ITEM) -> Path:
+    return checkpoint_folder(item, used or {"model": 1}, [Path("manifest.json")])
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_same_code() -> None:
 def test_params_data_and_seed_have_folders_of_their_own() -> None:
     first = folder()
     assert folder({"model": 2}) != first
-    assert folder(item=("rooms", "view", 1)) != first
+    assert folder(item=replace(ITEM, seed=1)) != first
     Path("manifest.json").write_text("{}")
     assert folder() != first
 

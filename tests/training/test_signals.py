@@ -87,7 +87,7 @@ def test_pretraining_goes_on_after_a_sigterm_to_all_its_processes(enter, undistu
 
 def test_sigterm_to_a_job_leaves_time_for_the_checkpoint(enter):
     """Snakemake's shell, `run-stage`, DVC's shell and the stage: whoever ends, ends them all."""
-    enter(training_params().model_copy(update={"rows": [VARIANT]}))
+    enter(training_params().model_copy(update={"first_stage": [VARIANT], "rows": [VARIANT]}))
     write_text(".dvc/config", "[core]\n    no_scm = true\n    analytics = false\n")
     write_json(layout.fingerprint("pretrain"), fingerprint("pretrain"))
     rule = (REPOSITORY / "rules" / "train.smk").read_text()

@@ -113,6 +113,11 @@ class Workspace:
         section[last] = value
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
 
+    def edit_rows(self, *rows: str) -> None:
+        """Train and tabulate only these variants."""
+        self.edit("first_stage", list(rows))
+        self.edit("rows", list(rows))
+
 
 #: Commands around a stage: what runs it for Snakemake, and what looks at the code.
 BOOKKEEPING = {"run-stage", "write-fingerprints"}
@@ -126,7 +131,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("clone"))
     params = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
     params["seeds"] = [0]
-    params["rows"] = ["none", "view"]
+    params["first_stage"] = params["rows"] = ["none", "view"]
     params["rooms"] |= {"n_train": 2, "n_validation": 1, "frames_per_room": 6}
     params["pretraining"]["steps"] = 2
     params["finetuning"] |= {"steps": {"frozen": 2}, "protocols": ["frozen"]}

@@ -91,11 +91,13 @@ def test_deleted_models_are_noticed_and_restored(finished: Workspace) -> None:
 def test_another_dataset_and_back_retrains_nothing(finished: Workspace) -> None:
     before = finished.params()
     finished.edit("dataset.name", "elsewhere")
-    finished.edit("rows", ["none"])
+    finished.edit("pretrained_on", "elsewhere")
+    finished.edit_rows("none")
     elsewhere = finished.count(*SNAKEMAKE)
     assert elsewhere["pretrain"] == elsewhere["finetune"] == 1
     assert "make-room" not in elsewhere  # the raw folder is the same
     finished.edit("dataset.name", "smoke")
-    finished.edit("rows", before["rows"])
+    finished.edit("pretrained_on", "smoke")
+    finished.edit_rows(*before["rows"])
     assert finished.count(*SNAKEMAKE) == Counter()
     assert finished.count(*DVC) == Counter()

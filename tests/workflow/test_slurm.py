@@ -141,7 +141,7 @@ def long_training(cluster: SlurmCluster, clone: Workspace, steps: int) -> Iterat
 
     It must end with the weights of one that nobody disturbs.
     """
-    clone.edit("rows", ["view"])
+    clone.edit_rows("view")
     clone.edit("seeds", [0])
     clone.edit("pretraining.steps", steps)
     before, trainings = len(cluster.jobs()), []

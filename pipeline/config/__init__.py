@@ -1,0 +1,59 @@
+"""The model of params.yaml: one module per section, all of them importable from here."""
+
+from pipeline.config.data import Dataset, Labelled, Rooms
+from pipeline.config.finetuning import Finetuning, LabelFractions, NetworkName, Networks
+from pipeline.config.geometry import MAX_RADIUS_VOXELS, Geometry, Matching
+from pipeline.config.model import Encoder, Model
+from pipeline.config.params import (
+    PARAMS_VARIABLE,
+    Claims,
+    Params,
+    ParamsError,
+    TableId,
+    load_params,
+    params_path,
+)
+from pipeline.config.pretraining import (
+    Augmentation,
+    Compute,
+    Contrast,
+    DepthLoss,
+    Moco,
+    Pretraining,
+    SecondStage,
+    SetContrast,
+    SetSource,
+    Variant,
+)
+
+__all__ = [
+    "MAX_RADIUS_VOXELS",
+    "PARAMS_VARIABLE",
+    "Augmentation",
+    "Claims",
+    "Compute",
+    "Contrast",
+    "Dataset",
+    "DepthLoss",
+    "Encoder",
+    "Finetuning",
+    "Geometry",
+    "LabelFractions",
+    "Labelled",
+    "Matching",
+    "Moco",
+    "Model",
+    "NetworkName",
+    "Networks",
+    "Params",
+    "ParamsError",
+    "Pretraining",
+    "Rooms",
+    "SecondStage",
+    "SetContrast",
+    "SetSource",
+    "TableId",
+    "Variant",
+    "load_params",
+    "params_path",
+]

@@ -1,0 +1,80 @@
+"""Sections of params.yaml: finetuning and evaluation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.config.pretraining import Compute
+from pipeline.config.section import Fraction, Positive, Section, Slug
+
+
+class Finetuning(Section):
+    """Finetuning on depth, reconstruction and segmentation (000 section 4.1.2; spec D.1, D.5)."""
+
+    tasks: list[Literal["depth", "reconstruction", "segmentation"]] = Field(
+        ["depth", "reconstruction", "segmentation"], min_length=1, description="downstream tasks"
+    )
+    protocols: list[Literal["frozen", "half_frozen", "full"]] = Field(
+        ["frozen", "half_frozen", "full"], min_length=1, description="what is trained"
+    )
+    steps: dict[Literal["frozen", "half_frozen", "full"], Annotated[int, Field(ge=1)]] = Field(
+        {}, description="optimiser steps of a protocol; one that is not named: from `epochs`"
+    )
+    epochs: int = Field(80, ge=1, description="passes over the frames (code: 80)")
+    batch_images: int = Field(8, ge=1, description="images a step (code: 8)")
+    learning_rate: Positive = Field(0.01, description="initial rate (code: 0.01)")
+    momentum: Fraction = Field(0.9, description="SGD momentum")
+    dampening: Fraction = Field(0.1, description="SGD dampening (code: 0.1)")
+    weight_decay: float = Field(0.0, ge=0, description="SGD weight decay")
+    poly_power: Positive = Field(0.9, description="polynomial decay")
+    mlp_channels: int = Field(128, ge=1, description="hidden width of the per-pixel MLP")
+    evaluations: int = Field(4, ge=1, description="validations; the last at the end of training")
+    frozen_batch_norm: Literal["eval", "train"] = Field(
+        "eval", description="BatchNorm of frozen parts"
+    )
+    depth_max_m: Positive = Field(10.0, description="depth beyond this is ignored, metres")
+    miou_counting: Literal["classes", "pri3d"] = Field(
+        "classes",
+        description="pri3d: one more output for `ignore`, which may be predicted without a miss, "
+        "and classes that do not occur count 0 (spec D.1)",
+    )
+    compute: Compute = Compute()
+    keep_weights: bool = Field(True, description="store the finetuned weights in models/")
+
+
+class LabelFractions(Section):
+    """Segmentation, finetuned in full on a part of the labels (paper 001 Table 2; spec D.1)."""
+
+    rows: list[Slug] = Field([], description="of `rows`, those that are finetuned so")
+    percents: list[Annotated[int, Field(ge=1, le=99)]] = Field(
+        [20, 40, 60, 80], description="share of the labelled training frames; 100 is a row's own"
+    )
+    by: Literal["scene", "image"] = Field(
+        "scene", description="draw whole scenes until the share of frames fits (code), or frames"
+    )
+
+
+NetworkName = Literal["deeplabv3", "deeplabv3plus", "pspnet"]
+
+
+class Networks(Section):
+    """Segmentation with other networks on pretrained encoders (001 Table 3; spec D.2, D.3)."""
+
+    rows: list[Slug] = Field([], description="of `rows`, those whose encoders are used")
+    names: list[NetworkName] = Field(
+        ["deeplabv3", "deeplabv3plus", "pspnet"], description="the networks"
+    )
+    width: int = Field(
+        256, ge=8, description="channels of DeepLab's heads (published: 256; PSPNet's: twice it)"
+    )
+    steps: int | None = Field(
+        None, ge=1, description="optimiser steps; null: DeepLab 50,000, PSPNet 50 epochs (code)"
+    )
+    batch_images: int = Field(16, ge=2, description="images a step (code: 16)")
+    learning_rate: Positive = Field(
+        0.01, description="initial rate; of the encoder 0.1 times it (code)"
+    )
+    momentum: Fraction = Field(0.9, description="SGD momentum")
+    weight_decay: float = Field(0.0001, ge=0, description="SGD weight decay (code: 0.0001)")
+    poly_power: Positive = Field(0.9, description="polynomial decay")
+    augmentation: bool = Field(True, description="random flip and blur (code)")

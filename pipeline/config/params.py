@@ -1,0 +1,224 @@
+"""The model of params.yaml: the only knobs of the pipeline, with units and sources.
+
+`python -m pipeline check-params` validates a file; docs/params.schema.json is generated from here.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.config.data import Dataset, Labelled, Rooms
+from pipeline.config.finetuning import Finetuning, LabelFractions, Networks
+from pipeline.config.geometry import Geometry
+from pipeline.config.model import Model
+from pipeline.config.pretraining import THEN, Pretraining, SecondStage, Variant
+from pipeline.config.section import Section, Slug
+from pipeline.params_problems import describe
+from pipeline.yaml_file import YamlError, read_yaml
+
+#: Set by the Snakefile to the copy of params.yaml that a run started with.
+PARAMS_VARIABLE = "PIPELINE_PARAMS"
+
+
+class ParamsError(Exception):
+    """params.yaml cannot be used; the text names key, value and what is allowed."""
+
+
+#: Tables of papers 000 and 001 that can be made, by their ids in reference_tables.json.
+TableId = Literal[
+    "000.t1", "000.s1", "000.s2",
+    "001.t1", "001.t2", "001.t3", "001.t6", "001.t9", "001.t10", "001.text",
+]  # fmt: skip
+
+
+class Claims(Section):
+    """Evaluation of the papers' directional claims."""
+
+    resamples: int = Field(10_000, ge=100, description="bootstrap resamples of seeds and scenes")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="a claim holds, or does not, if this interval excludes 0"
+    )
+
+
+class Params(Section):
+    """params.yaml."""
+
+    seeds: list[int] = Field(
+        [0, 1],
+        min_length=1,
+        description="each varies initial weights, sampling and order of pretraining and finetuning",
+    )
+    dataset: Dataset
+    labelled: Labelled
+    rooms: Rooms | None = Field(None, description="embedded rooms to make; null for real data")
+    geometry: Geometry = Geometry()
+    model: Model = Model()
+    pretraining: Pretraining = Pretraining()
+    variants: dict[Slug, Variant] = Field(description="ways to pretrain")
+    first_stage: list[Slug] = Field(description="variants that are pretrained from the start")
+    second_stage: SecondStage = SecondStage()
+    pretrained_on: Slug = Field(
+        description="dataset.name, or that of another params file, run before, whose pretrained "
+        "networks are finetuned on this dataset (001 Table 6)"
+    )
+    rows: list[Slug] = Field(
+        min_length=1,
+        description="rows of the tables: pretrained networks that are finetuned, from first_stage "
+        "or second_stage (START_then_VARIANT)",
+    )
+    finetuning: Finetuning = Finetuning()
+    label_fractions: LabelFractions = LabelFractions()
+    networks: Networks = Networks()
+    tables: list[TableId] = Field(["000.t1"], description="tables to make (spec E names them)")
+    claims: Claims = Claims()
+
+    @model_validator(mode="after")
+    def _names_stand_once(self) -> "Params":
+        lists: dict[str, Sequence[object]] = {
+            "seeds": self.seeds,
+            "first_stage": self.first_stage,
+            "second_stage.starts": self.second_stage.starts,
+            "second_stage.variants": self.second_stage.variants,
+            "rows": self.rows,
+            "label_fractions.rows": self.label_fractions.rows,
+            "label_fractions.percents": self.label_fractions.percents,
+            "networks.rows": self.networks.rows,
+            "networks.names": self.networks.names,
+            "tables": self.tables,
+        }
+        for key, names in lists.items():
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} is {names}, but each may stand there once")
+        return self
+
+    @model_validator(mode="after")
+    def _names_tell_the_stage(self) -> "Params":
+        if taken := [name for name in self.variants if THEN in name]:
+            raise ValueError(f"variants {taken}: {THEN} is kept for the rows of second_stage")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Params":
+        second = self.second_stage
+        defined, pretrained = list(self.variants), [*self.first_stage, *second.rows()]
+        if self.pretrained_on != self.dataset.name:
+            pretrained = [*self.rows, *second.starts]  # what the other params file has made
+            if self.first_stage or second.starts:
+                raise ValueError(
+                    f"pretrained_on is {self.pretrained_on}, so its own params file pretrains: "
+                    "first_stage and second_stage.starts must be []; for this one's own set it to "
+                    f"{self.dataset.name}"
+                )
+        for key, names, known in (
+            ("first_stage", self.first_stage, defined),
+            ("second_stage.variants", second.variants, defined),
+            ("second_stage.starts", second.starts, self.first_stage),
+            ("rows", self.rows, pretrained),
+            ("label_fractions.rows", self.label_fractions.rows, self.rows),
+            ("networks.rows", self.networks.rows, self.rows),
+        ):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"{key} has {unknown}, but may name: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_trained_for_nothing(self) -> "Params":
+        used = {*self.rows, *self.second_stage.starts}
+        if unused := [name for name in self.first_stage if name not in used]:
+            raise ValueError(
+                f"first_stage has {unused}, which nothing uses: neither rows nor "
+                "second_stage.starts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sets_are_made(self) -> "Params":
+        made = self.geometry.oversegmentation.k
+        for name in (*self.first_stage, *self.second_stage.variants):
+            variant = self.variants[name]
+            source = variant.set_source or self.pretraining.sets.source
+            if "set" in variant.losses and source != "labels" and source not in made:
+                raise ValueError(
+                    f"variant {name} contrasts sets of k {source:g}, which "
+                    f"geometry.oversegmentation.k {made} does not make"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_frames_are_not_pretrained_on(self) -> "Params":
+        if self.dataset.pretrain_split == "train" and self.labelled.validation_frames:
+            raise ValueError(
+                "dataset.pretrain_split: train leaves out whole scenes, so it cannot go with "
+                "labelled.validation_frames, which hold out frames of scenes that are trained on"
+            )
+        return self
+
+    def variant(self, row: str) -> Variant:
+        """Definition of a row: its variant, for a second stage with its start's encoder.
+
+        Raises:
+            KeyError: there is no such row.
+        """
+        start, _, name = row.rpartition(THEN)
+        definition = self.variants[name if start else row]
+        if start and definition.encoder is None:
+            return definition.model_copy(update={"encoder": self.variants[start].encoder})
+        return definition
+
+    def values(self, *keys: str) -> dict[str, Any]:
+        """Plain values of dotted keys, e.g. `geometry.matching`.
+
+        Raises:
+            KeyError: there is no such key.
+        """
+        values = {}
+        for key in keys:
+            value: Any = self.model_dump(mode="json")
+            for part in key.split("."):
+                value = value[part]
+            values[key] = value
+        return values
+
+    def section_hash(self, *sections: str) -> str:
+        """First 12 hex digits of the sha256 of the named sections (all, if none is named)."""
+        content = self.model_dump(mode="json", include=set(sections) or None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def params_path() -> Path:
+    """The params file of this run: $PIPELINE_PARAMS where set, else params.yaml."""
+    return Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml")
+
+
+def load_params(path: str | os.PathLike[str] | None = None) -> Params:
+    """Read and validate a params file.
+
+    Args:
+        path: The file; by default that of this run (`params_path`).
+
+    Returns:
+        The validated params.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or has a wrong key or value.
+    """
+    file = Path(path) if path is not None else params_path()
+    try:
+        content = read_yaml(file)
+    except FileNotFoundError as error:
+        raise ParamsError(f"{file}: no such file; copy one of presets/ to params.yaml") from error
+    except OSError as error:
+        raise ParamsError(f"{file}: cannot be read: {error.strerror}") from error
+    except YamlError as error:
+        raise ParamsError(str(error)) from error
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = describe(error, content, Params)
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ParamsError(f"{file}: {len(problems)} problem(s)\n{lines}") from error
