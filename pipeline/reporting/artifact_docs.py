@@ -1,7 +1,7 @@
 """What in docs/ comes from the code.
 
 artifacts.md from schemas.py, queries.md and the benchmarks' figures, params.schema.json from
-config.py, and the raw trees in datasets.md from the readers.
+config/, and the raw trees in datasets.md from the readers.
 """
 
 import json

@@ -42,7 +42,7 @@ def test_an_edit_of_the_geometry_from_snakemake(finished: Workspace) -> None:
 
 
 def test_comments_and_docstrings_rerun_nothing(finished: Workspace) -> None:
-    file = edit(finished, "config.py", "# a comment")
+    file = edit(finished, "config/params.py", "# a comment")
     file.write_text(file.read_text().replace('"""', '"""Improved: ', 1))
     assert finished.calls(*SNAKEMAKE) == Counter({"write-fingerprints": 1})
     assert finished.calls(*DVC) == Counter()
