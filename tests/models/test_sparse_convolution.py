@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.models.sparse.backend import TorchSites, sparse_backend
+from pipeline.models.sparse.backend import sparse_backend
 from pipeline.models.sparse.kernel_map import downsample_map, neighbour_map, pack_keys
 from pipeline.models.sparse.layers import (
     SparseConv3d,
@@ -12,6 +12,7 @@ from pipeline.models.sparse.layers import (
     SparseTensor,
     SparseUpsample,
 )
+from pipeline.models.sparse.torch_sites import TorchSites
 
 SIZE = 6
 ORIGIN = -4  # even, so that 2x2x2 cells of the dense grid are those of the sites
@@ -255,7 +256,7 @@ def test_frozen_weights_and_inputs_need_no_gradient(generator):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"'minkowski' is not installed.*one of: torch"):
-        sparse_backend("minkowski")
+    with pytest.raises(ValueError, match=r"'spconv' is unknown; use one of: torch, minkowski"):
+        sparse_backend("spconv")
     with pytest.raises(ValueError, match="kernel_size must be odd, is 2"):
         SparseConv3d(1, 1, 2)

@@ -103,8 +103,8 @@ def test_wrong_arguments_are_named():
         SparseUNet(planes=[4, 4], blocks=[1])
     with pytest.raises(ValueError, match="at least 1"):
         SparseUNet(planes=[4, 4], blocks=[1, 0])
-    with pytest.raises(ValueError, match="minkowski"):
-        SparseUNet(backend="minkowski")
+    with pytest.raises(ValueError, match="spconv"):
+        SparseUNet(backend="spconv")
 
 
 def test_a_scene_of_one_voxel_trains() -> None:

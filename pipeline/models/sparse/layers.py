@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.sparse.backend import Sites
+from pipeline.models.sparse.sites import Sites
 
 
 @dataclass(frozen=True)
