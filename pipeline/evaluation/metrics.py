@@ -23,6 +23,7 @@ class SegmentationMetrics:
         n_classes: int,
         ignore_index: int = 255,
         absent_classes: Literal["skip", "zero"] = "skip",
+        abstentions: Literal["error", "drop"] = "error",
         device: torch.device | str = "cpu",
     ):
         """Make empty metrics.
@@ -32,14 +33,17 @@ class SegmentationMetrics:
             ignore_index: true label of the pixels that do not count.
             absent_classes: a class without a true pixel is left out of the mean and of
                 `per_class`, or counts as 0 (Pri3D's code).
+            abstentions: whether a prediction may be -1, "none of the classes". Its pixel is then
+                dropped, so that the miss of its true class is not counted (Pri3D's code, which
+                numbers the classes from 1, may predict 0, and zeroes row and column 0).
             device: where the confusion matrix lives.
 
-        Source: spec D.1. Deviation: classes are numbered without an "ignore" class 0, so a
-            prediction cannot evade its miss by naming it.
+        Source: spec D.1; `absent_classes="zero", abstentions="drop"` is Pri3D's counting.
         """
         self.n_classes = n_classes
         self.ignore_index = ignore_index
         self.absent_classes = absent_classes
+        self.abstentions = abstentions
         self.confusion = torch.zeros(n_classes, n_classes, dtype=torch.int64, device=device)
 
     def reset(self) -> None:
@@ -52,13 +56,15 @@ class SegmentationMetrics:
         """Count a batch.
 
         Args:
-            predicted: integer classes of any shape.
+            predicted: integer classes of any shape; -1 where these may be abstained from.
             target: true classes of the same shape, or `ignore_index`.
 
         Raises:
             ValueError: a class outside 0 .. n_classes - 1 where the target is not ignored.
         """
         valid = target != self.ignore_index
+        if self.abstentions == "drop":
+            valid = valid & (predicted != -1)
         for name, classes in (("predicted", predicted[valid]), ("target", target[valid])):
             if classes.numel() and not 0 <= classes.min() <= classes.max() < self.n_classes:
                 raise ValueError(

@@ -57,6 +57,14 @@ def test_iou_equals_torchmetrics(labels):
     assert torch.equal(ours.confusion, confusion(predicted, target.long()))
     expected = 100 * reference(predicted, target.long())
     torch.testing.assert_close(torch.tensor(list(ours.evaluate()["per_class"].values())), expected)
+    # Its mean leaves out classes that are neither true nor predicted; ours those that are not true.
+    macro = classification.MulticlassJaccardIndex(5, average="macro", ignore_index=255)
+    present = SegmentationMetrics(5, absent_classes="skip")
+    predicted = predicted.clamp(max=3)
+    present.process(predicted, target)
+    assert present.evaluate()["miou"] == pytest.approx(
+        100 * float(macro(predicted, target.long())), rel=1e-6
+    )
 
 
 def test_absent_classes_are_skipped_or_zero(labels):
@@ -75,6 +83,44 @@ def test_a_miss_counts_whatever_is_predicted_instead():
     metrics = SegmentationMetrics(2)
     metrics.process(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]))
     assert metrics.evaluate()["per_class"] == pytest.approx({0: 50, 1: 200 / 3})
+
+
+def pri3d_miou(predicted, target, n_classes):
+    """Pri3D's iouEval, pixel by pixel: classes 1 .. n_classes, 0 is both ignored and predictable.
+
+    Rows are predictions; row and column 0 are zeroed; the mean is over all classes but 0.
+    """
+    counts = [[0] * (n_classes + 1) for _ in range(n_classes + 1)]
+    for p, t in zip(predicted.flatten().tolist(), target.flatten().tolist(), strict=True):
+        if p != 0 and t != 0:
+            counts[p][t] += 1
+    ious = []
+    for index in range(1, n_classes + 1):
+        hits = counts[index][index]
+        false_positives = sum(counts[index]) - hits
+        false_negatives = sum(row[index] for row in counts) - hits
+        ious.append(hits / (hits + false_positives + false_negatives + 1e-15))
+    return 100 * sum(ious) / n_classes
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_pri3ds_counting_equals_its_code(labels, generator, share):
+    predicted, target = labels
+    predicted[torch.rand(predicted.shape, generator=generator) < share] = -1
+    ours = SegmentationMetrics(6, absent_classes="zero", abstentions="drop")
+    ours.process(predicted, target)
+    shifted = torch.where(target == 255, 0, target.long() + 1)
+    assert ours.evaluate()["miou"] == pytest.approx(pri3d_miou(predicted + 1, shifted, 6))
+
+
+def test_abstaining_hides_misses_in_pri3ds_counting_only():
+    """Half of class 1 is predicted as nothing: hidden there, out of range here (spec D.1)."""
+    target = torch.tensor([0, 0, 1, 1])
+    metrics = SegmentationMetrics(2, absent_classes="zero", abstentions="drop")
+    metrics.process(torch.tensor([0, 0, 1, -1]), target)
+    assert metrics.evaluate() == {"miou": 100, "per_class": {0: 100, 1: 100}}
+    with pytest.raises(ValueError, match=r"predicted classes -1 \.\. 1 are not within 0 \.\. 1"):
+        SegmentationMetrics(2).process(torch.tensor([0, 0, 1, -1]), target)
 
 
 def test_perfect_reset_and_empty(labels):
@@ -119,6 +165,28 @@ def test_depth(generator):
     mse = sum(errors) / len(errors)
     assert 0 < len(errors) < target.numel() - 15
     assert metrics.evaluate() == pytest.approx({"score": -100 * mse, "rmse_m": math.sqrt(mse)})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "root", "limits"),
+    [
+        (DepthMetrics(depth_max_m=1.5), "rmse_m", (0, 1.5)),
+        (ReconstructionMetrics(), "rmse", (-math.inf, math.inf)),
+    ],
+)
+def test_squared_errors_equal_torchmetrics(metrics, root, limits, generator):
+    from torchmetrics import regression
+
+    mean, root_mean = regression.MeanSquaredError(), regression.MeanSquaredError(squared=False)
+    for size in (1, 4, 2):  # the mean is over pixels, not over batches
+        predicted, target = torch.randn(2, size, 3, 6, 7, generator=generator)
+        metrics.process(predicted, target)
+        counted = (target > limits[0]) & (target <= limits[1])
+        for reference in (mean, root_mean):
+            reference.update(predicted[counted], target[counted])
+    result = metrics.evaluate()
+    assert result["score"] == pytest.approx(-100 * float(mean.compute()))
+    assert result[root] == pytest.approx(float(root_mean.compute()))
 
 
 def test_depth_by_hand():
