@@ -90,7 +90,6 @@ class ResNet(nn.Module):
     """ResNet without its classifier, returning the four stages.
 
     Attributes:
-        stem_channels: channels of the first convolution; 64 at width 1.
         stage_channels: channels of the four stages.
     """
 
@@ -132,7 +131,7 @@ class ResNet(nn.Module):
                 f"no output stride {output_stride}; known: {', '.join(map(str, OUTPUT_STRIDES))}"
             )
         block, depths = ENCODERS[name]
-        self.stem_channels = base = max(8, round(64 * width / 8) * 8)
+        base = max(8, round(64 * width / 8) * 8)
         self.conv1 = nn.Conv2d(3, base, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
         self.relu = nn.ReLU(inplace=True)

@@ -25,7 +25,7 @@ def count(module: nn.Module) -> int:
 
 def small(name: str, outputs: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    return make_network(name, outputs, "resnet18", 0.125)
+    return make_network(name, outputs, "resnet18", 0.125, 32)
 
 
 def settled(module: nn.Module, x: torch.Tensor) -> nn.Module:
@@ -191,7 +191,7 @@ def test_deeplabs_join_their_stages_as_published():
     images = torch.randn(2, 3, 64, 80)
     for kind, size in ((DeepLabV3, (4, 5)), (DeepLabV3Plus, (16, 20))):
         torch.manual_seed(0)
-        network = settled(kind(3, "resnet18", 0.125), images)
+        network = settled(kind(3, "resnet18", 0.125, 32), images)
         first, *_, last = network.encoder(images)
         if kind is DeepLabV3:
             pyramid, rest = network.head[0], network.head[1:]
@@ -202,7 +202,7 @@ def test_deeplabs_join_their_stages_as_published():
             )
             rest = network.head
             x = torch.cat([network.low_level(first), enlarged], dim=1)
-            assert network.low_level[0].out_channels == 6  # 48 at width 1
+            assert network.low_level[0].out_channels == 6  # 48 of 256
         logits = rest(x)
         assert logits.shape[2:] == size
         expected = functional.interpolate(logits, (64, 80), mode="bilinear", align_corners=False)
@@ -211,7 +211,7 @@ def test_deeplabs_join_their_stages_as_published():
 
 def test_pspnets_second_classifier_reads_the_third_stage():
     torch.manual_seed(0)
-    network, images = PSPNet(3, "resnet18", 0.125), torch.randn(2, 3, 64, 80)
+    network, images = PSPNet(3, "resnet18", 0.125, 32), torch.randn(2, 3, 64, 80)
     stages = network.encoder(images)
     for module in network.modules():
         if isinstance(module, nn.Dropout2d):

@@ -56,14 +56,12 @@ def _initialise(module: nn.Module) -> None:
 class DeepLabV3(SegmentationNetwork):
     """Pyramid on the last stage, a 3x3 convolution, a linear classifier.
 
-    Source: Chen et al. 2017, arXiv 1706.05587; Pri3D's code (spec D.2), with 256 channels at
-        width 1.
+    Source: Chen et al. 2017, arXiv 1706.05587; Pri3D's code (spec D.2): 256 channels.
     """
 
-    def __init__(self, outputs: int, encoder: str = "resnet50", width: float = 1.0):
+    def __init__(self, outputs: int, encoder: str, width: float, channels: int):
         """Make a randomly initialised network; arguments as of `make_network`."""
         super().__init__(ResNet(encoder, width, OUTPUT_STRIDE))
-        channels = 4 * self.encoder.stem_channels
         self.head = nn.Sequential(
             AtrousPyramid(self.encoder.stage_channels[-1], channels),
             *conv_norm_relu(channels, channels, 3),
@@ -79,14 +77,14 @@ class DeepLabV3(SegmentationNetwork):
 class DeepLabV3Plus(SegmentationNetwork):
     """DeepLabV3 whose pyramid is joined with the first stage before the classifier.
 
-    Source: Chen et al. 2018, arXiv 1802.02611; Pri3D's code (spec D.2): 48 channels of the first
-        stage at width 1 and one 3x3 convolution after the joint, neither of them separable.
+    Source: Chen et al. 2018, arXiv 1802.02611; Pri3D's code (spec D.2): 48 channels of the
+        first stage beside 256 of the pyramid, one 3x3 convolution after the joint, not separable.
     """
 
-    def __init__(self, outputs: int, encoder: str = "resnet50", width: float = 1.0):
+    def __init__(self, outputs: int, encoder: str, width: float, channels: int):
         """Make a randomly initialised network; arguments as of `make_network`."""
         super().__init__(ResNet(encoder, width, OUTPUT_STRIDE))
-        low, channels = 3 * self.encoder.stem_channels // 4, 4 * self.encoder.stem_channels
+        low = 3 * channels // 16
         first, *_, last = self.encoder.stage_channels
         self.pyramid = AtrousPyramid(last, channels)
         self.low_level = nn.Sequential(*conv_norm_relu(first, low, 1))

@@ -47,18 +47,19 @@ def _classifier(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
 class PSPNet(SegmentationNetwork):
     """Pooling pyramid on the last stage; in training a second classifier on the third.
 
-    Source: Zhao et al. 2017; Pri3D's code (spec D.3): 512 and 256 hidden channels at width 1,
+    Source: Zhao et al. 2017; Pri3D's code (spec D.3): 512 and 256 hidden channels,
         PyTorch's initial weights, the first block of a dilated stage dilated like the others.
     """
 
     auxiliary_weights = (AUXILIARY_WEIGHT,)
 
-    def __init__(self, outputs: int, encoder: str = "resnet50", width: float = 1.0):
+    def __init__(self, outputs: int, encoder: str, width: float, channels: int):
         """Make a randomly initialised network; arguments as of `make_network`."""
         super().__init__(ResNet(encoder, width, OUTPUT_STRIDE, dilated_entry=True))
-        stem, (*_, third, last) = self.encoder.stem_channels, self.encoder.stage_channels
-        self.head = nn.Sequential(PoolingPyramid(last), *_classifier(2 * last, 8 * stem, outputs))
-        self.auxiliary = nn.Sequential(*_classifier(third, 4 * stem, outputs))
+        *_, third, last = self.encoder.stage_channels
+        pyramid = PoolingPyramid(last)
+        self.head = nn.Sequential(pyramid, *_classifier(2 * last, 2 * channels, outputs))
+        self.auxiliary = nn.Sequential(*_classifier(third, channels, outputs))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b outputs h w"]]:
         """Compute predictions.
