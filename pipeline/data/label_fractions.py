@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.schemas import ArtifactError
 
 #: Keeps this draw apart from others with the same seed.
-_DRAW = np.frombuffer(b"labels", np.uint8)
+_DRAW = b"labels"
 
 Key = tuple[str, int]
 
@@ -46,8 +46,8 @@ def draw_fraction(
     drawn = order[: np.searchsorted(ends, limit, side="right")]
     if not len(drawn):
         raise ArtifactError(
-            f"{percent} % of {len(keys)} labelled training frames are {limit}, fewer than the "
-            f"first {by} has; use a larger percentage in label_fractions.percents"
+            f"{percent} % of {len(keys)} labelled training frames are {limit}, too few for one "
+            f"{by}; use a larger percentage in label_fractions.percents"
             + (", or label_fractions.by: image" if by == "scene" else "")
         )
     return sorted(row for index in drawn for row in groups[index])

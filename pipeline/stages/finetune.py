@@ -24,6 +24,7 @@ from pipeline.training.checkpoint import atomic_folder, save_tensors
 from pipeline.training.finetune import Finetuner, finetune, picture_rows
 from pipeline.training.interruption import Interrupted, StopRequest, stop_request
 from pipeline.training.optimisation import TrainingError
+from pipeline.training.recipes import unet_recipe
 from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
 
 add_arguments = training_run.add_arguments
@@ -61,7 +62,8 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
             params.labelled.validation_frames,
             ByteCache(),
         )
-        finetuner = Finetuner(unet, training, validation, params.finetuning, args.seed, device)
+        recipe = unet_recipe(unet, params.finetuning)
+        finetuner = Finetuner(recipe, training, validation, args.seed, device)
         labelled = {"training": training.labelled_rows(), "validation": validation.labelled_rows()}
         everything = {
             "training": list(range(len(training))),

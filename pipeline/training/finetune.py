@@ -1,6 +1,5 @@
 """Finetuning of one pretrained network on all tasks with all protocols, in one process."""
 
-import copy
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -11,23 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.config import Finetuning
 from pipeline.data.labelled import LabelledFrames
-from pipeline.models.unet import UNet2D
+from pipeline.training.cell_network import CellNetwork, Protocol
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.fixed_outputs import FixedOutputs, in_batches
-from pipeline.training.freezing import Protocol, SplitNetwork
 from pipeline.training.interruption import Interrupted, StopRequest
 from pipeline.training.optimisation import (
     Loss,
     Progress,
-    make_sgd,
     place,
-    poly_rate,
     seed_torch,
     train,
 )
+from pipeline.training.recipes import Recipe
 from pipeline.training.tasks import Task
 
 #: Validation frames of which predictions are stored as pictures.
@@ -67,41 +63,32 @@ def training_order(rows: Sequence[int], batch: int, steps: int, seed: int) -> li
 
 
 class Finetuner:
-    """All cells of one pretrained network: it is never changed, each cell trains a copy."""
+    """All cells of one recipe and seed."""
 
     def __init__(
         self,
-        unet: UNet2D,
+        recipe: Recipe,
         training: LabelledFrames,
         validation: LabelledFrames,
-        section: Finetuning,
         seed: int,
         device: torch.device,
     ) -> None:
-        self._unet = place(unet, device)
+        self._recipe = recipe
         self._splits = {"training": training, "validation": validation}
         self._size = training[0].depth.shape
-        self._section = section
         self._seed = seed
         self._device = device
         self._fixed: tuple[Protocol, dict[str, FixedOutputs]] | None = None
 
-    def _make_network(self, protocol: Protocol, task: Task) -> SplitNetwork:
-        """A copy of the UNet with a head, whose initial weights are the cell's own."""
-        section = self._section
+    def _make_network(self, protocol: Protocol, task: Task) -> CellNetwork:
+        """The recipe's network; the initial weights of its head are the cell's own."""
         draws = np.random.SeedSequence([self._seed, *f"{protocol}/{task.name}".encode()])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(draws.generate_state(1)[0]))
-            network = SplitNetwork(
-                copy.deepcopy(self._unet),
-                protocol,
-                task.channels,
-                section.mlp_channels,
-                section.frozen_batch_norm,
-            )
+            network = self._recipe.make_network(protocol, task.channels)
         return place(network, self._device)
 
-    def _fixed_outputs(self, network: SplitNetwork) -> dict[str, FixedOutputs]:
+    def _fixed_outputs(self, network: CellNetwork) -> dict[str, FixedOutputs]:
         """Outputs shared by all tasks of a protocol; those of one protocol are kept at a time."""
         if self._fixed is None or self._fixed[0] != network.protocol:
             self._fixed = None
@@ -138,21 +125,18 @@ class Finetuner:
 
         Source: paper 000 section 4.1.2; spec D.1, D.5.
         """
-        section = self._section
+        recipe = self._recipe
         network = self._make_network(protocol, task)
         fixed = self._fixed_outputs(network)
         frames = self._splits["training"]
-        steps = section.steps.get(protocol) or max(
-            1, section.epochs * (len(rows["training"]) // section.batch_images)
-        )
-        order = training_order(rows["training"], section.batch_images, steps, self._seed)
-        due = evaluation_steps(steps, section.evaluations)
+        steps = recipe.steps(protocol, len(rows["training"]))
+        order = training_order(rows["training"], recipe.batch_images, steps, self._seed)
+        due = evaluation_steps(steps, recipe.evaluations)
         title = f"{protocol}/{task.name}"
-        progress = Progress(title, steps, section.batch_images, "images")
+        progress = Progress(title, steps, recipe.batch_images, "images")
         scores: list[dict[str, Any]] = []
         first = 0
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = make_sgd(trained, section)
+        optimizer = recipe.make_optimizer(network)
         if (found := checkpoints.load_latest()) is not None:
             first, state, content = found
             restore_training_state(state, network, optimizer)
@@ -161,7 +145,7 @@ class Finetuner:
         saved, saved_at = first, time.monotonic()
 
         def rate(step: int) -> float:
-            return poly_rate(section.learning_rate, step, steps, section.poly_power)
+            return recipe.rate(step, steps)
 
         def save(done: int) -> None:
             nonlocal saved, saved_at
@@ -186,9 +170,12 @@ class Finetuner:
         def step_losses(step: int) -> list[Loss]:
             seed_torch(self._seed, step)
             batch = frames.batch(order[step]).to(self._device)
-            prediction = network(fixed["training"].get(order[step], network), self._size)
+            if recipe.augment is not None:
+                batch = recipe.augment(batch)
+            inputs = fixed["training"].get(order[step], batch.images, network)
+            loss = network.loss(inputs, self._size, lambda prediction: task.loss(prediction, batch))
             names = ", ".join(f"{scene}: {frame}" for scene, frame in batch.keys)
-            return [Loss(task.loss(prediction, batch), {}, f"{title}, {names}")]
+            return [Loss(loss, {}, f"{title}, {names}")]
 
         def after_step(done: int, losses: dict[str, float]) -> None:
             progress.update(done, losses, rate(done - 1))
@@ -211,15 +198,16 @@ class Finetuner:
         picture = None
         if task.picture is not None:
             pictured = picture_rows(len(self._splits["validation"]))
+            images = self._splits["validation"].batch(pictured).images.to(self._device)
             with torch.no_grad():
                 network.eval()
-                inputs = fixed["validation"].get(pictured, network)
+                inputs = fixed["validation"].get(pictured, images, network)
                 picture = task.picture(network(inputs, self._size))
         return CellResult(metrics, network.trained_state(), picture)
 
     def _evaluate(
         self,
-        network: SplitNetwork,
+        network: CellNetwork,
         task: Task,
         rows: list[int],
         fixed: FixedOutputs,
@@ -235,7 +223,7 @@ class Finetuner:
                 before_batch()
                 batch = frames.batch(indices).to(self._device)
                 with torch.no_grad():
-                    prediction = network(fixed.get(indices, network), self._size)
+                    prediction = network(fixed.get(indices, batch.images, network), self._size)
                 for each in (metric, scenes[scene]):
                     task.process(each, prediction, batch)
         per_scene = {scene: each.evaluate() for scene, each in scenes.items()}
@@ -253,7 +241,7 @@ def finetune(
     """Run all cells, or load those that an interrupted run finished.
 
     Args:
-        finetuner: The pretrained network and its data.
+        finetuner: The recipe and the data.
         protocols: Rows of the table, each with all tasks, so that fixed outputs serve all tasks.
         tasks: Columns of the table.
         rows: Task -> indices of its frames in each split.

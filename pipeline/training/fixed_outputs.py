@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.data.labelled import LabelledFrames
-from pipeline.training.freezing import SplitNetwork
+from pipeline.training.cell_network import CellNetwork
 
 #: Frames that go through a network at once where nothing is trained.
 EVALUATION_BATCH = 16
@@ -20,10 +21,14 @@ def in_batches(rows: Sequence[int]) -> list[Sequence[int]]:
     return [rows[at : at + EVALUATION_BATCH] for at in range(0, len(rows), EVALUATION_BATCH)]
 
 
+def _fixed(network: CellNetwork, images: Tensor) -> list[Tensor]:
+    return network.fixed(images.contiguous(memory_format=torch.channels_last))
+
+
 class FixedOutputs:
     """Outputs of the fixed part of one protocol's networks for the frames of a split."""
 
-    def __init__(self, network: SplitNetwork, frames: LabelledFrames, device: torch.device) -> None:
+    def __init__(self, network: CellNetwork, frames: LabelledFrames, device: torch.device) -> None:
         """Compute the outputs, if they are the same at every step and fit into memory.
 
         Args:
@@ -31,24 +36,30 @@ class FixedOutputs:
             frames: The split.
             device: Of the network.
         """
-        self._frames = frames
-        self._device = device
         self._kept: list[Tensor] | None = None
         if not network.fixed_is_constant:
             return
         network.eval()
-        first = self._compute([0], network)
+
+        def compute(rows: Sequence[int]) -> list[Tensor]:
+            return _fixed(network, frames.batch(rows).images.to(device))
+
+        first = compute([0])
         frame_bytes = sum(tensor.numel() * tensor.element_size() for tensor in first)
         if frame_bytes * len(frames) <= LIMIT_BYTES:
-            chunks = [self._compute(rows, network) for rows in in_batches(range(len(frames)))]
+            chunks = [compute(rows) for rows in in_batches(range(len(frames)))]
             self._kept = [torch.cat(stage) for stage in zip(*chunks, strict=True)]
 
-    def _compute(self, rows: Sequence[int], network: SplitNetwork) -> list[Tensor]:
-        images = self._frames.batch(rows).images.to(self._device)
-        return network.fixed(images.contiguous(memory_format=torch.channels_last))
+    def get(
+        self, rows: Sequence[int], images: Float[Tensor, "b 3 h w"], network: CellNetwork
+    ) -> list[Tensor]:
+        """Inputs of the trained part of `network`.
 
-    def get(self, rows: Sequence[int], network: SplitNetwork) -> list[Tensor]:
-        """Inputs of the trained part of `network` for some frames, as indices into the split."""
+        Args:
+            rows: Indices of the frames in the split.
+            images: Of these frames, on the network's device; used if the outputs are not kept.
+            network: Of the protocol.
+        """
         if self._kept is None:
-            return self._compute(rows, network)
+            return _fixed(network, images)
         return [stage[torch.as_tensor(rows)] for stage in self._kept]

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from pipeline.models.heads import PixelMLP, PlainHead, resize
 from pipeline.models.unet import UNet2D
+from pipeline.training.cell_network import CellNetwork, Protocol
 
-Protocol = Literal["frozen", "half_frozen", "full"]
 
-
-class SplitNetwork(nn.Module):
+class SplitNetwork(CellNetwork):
     """A UNet and a task's head, cut into a fixed part and a trained part.
 
     frozen: the UNet is fixed, an MLP is trained. half_frozen: the encoder is fixed, decoder and

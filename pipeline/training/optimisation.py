@@ -136,7 +136,7 @@ def train(
 
     Args:
         optimizer: Steps on its own parameters.
-        rate: Step -> learning rate.
+        rate: Step -> learning rate; times its `rate_factor` for a group that has one.
         first_step: 0, or the number of steps done before.
         steps: Steps of the whole training.
         step_losses: Step -> its parts, made one after the other so that one graph is alive; of
@@ -155,7 +155,7 @@ def train(
     for step in range(first_step, steps):
         before_step(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+            group["lr"] = rate(step) * group.get("rate_factor", 1.0)
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
         statistics = StepStatistics(buffers) if parts > 1 else None

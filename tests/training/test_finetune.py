@@ -9,8 +9,7 @@ import torch
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledBatch, load_labelled
 from pipeline.models.unet import UNet2D
-from pipeline.training import finetune as module
-from pipeline.training import fixed_outputs
+from pipeline.training import fixed_outputs, recipes
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.finetune import (
@@ -22,6 +21,7 @@ from pipeline.training.finetune import (
 )
 from pipeline.training.freezing import SplitNetwork
 from pipeline.training.interruption import StopRequest
+from pipeline.training.recipes import unet_recipe
 from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
 from tests.room import small_params
 
@@ -42,10 +42,10 @@ def make_tasks(section):
     return [depth_task(section), reconstruction_task(), segmentation_task(names, CPU)]
 
 
-def make_finetuner(artifacts, section=None, seed=0):
+def make_finetuner(artifacts, section=None, seed=0, unet=None):
     section = section or small_params().finetuning
     splits = load_labelled(artifacts, ["room_a", "room_b"], ["room_b"], {}, ByteCache())
-    return Finetuner(make_unet(), *splits, section, seed, CPU)
+    return Finetuner(unet_recipe(unet or make_unet(), section), *splits, seed, CPU)
 
 
 def assert_same(before, after, prefix, same=True):
@@ -72,8 +72,9 @@ def test_fixed_parts_keep_every_bit_and_the_others_change(
             super().__init__(*args)
             networks.append((self, {k: v.clone() for k, v in self.state_dict().items()}))
 
-    monkeypatch.setattr(module, "SplitNetwork", Recorded)
-    finetuner = make_finetuner(artifacts)
+    monkeypatch.setattr(recipes, "SplitNetwork", Recorded)
+    unet = make_unet()
+    finetuner = make_finetuner(artifacts, unet=unet)
     result = finetuner.run_cell(protocol, depth_task(small_params().finetuning), *RUN)
     network, before = networks[0]
     after = network.state_dict()
@@ -82,9 +83,9 @@ def test_fixed_parts_keep_every_bit_and_the_others_change(
     for prefix in trained:
         assert_same(before, after, prefix, same=False)
     assert {name for name in after if name.startswith(tuple(trained))} == set(result.weights)
-    # The finetuner's own network serves the next cell.
+    # The pretrained network serves the next cell.
     for name, tensor in make_unet().state_dict().items():
-        assert torch.equal(tensor, finetuner._unet.state_dict()[name])
+        assert torch.equal(tensor, unet.state_dict()[name])
 
 
 def test_full_has_a_plain_head_and_the_others_an_mlp():

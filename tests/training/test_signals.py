@@ -25,6 +25,7 @@ from pipeline.training import pretrain as pretraining
 from pipeline.training.checkpoint import load_tensors
 from pipeline.training.finetune import Finetuner, finetune
 from pipeline.training.interruption import Interrupted, StopRequest, stop_request
+from pipeline.training.recipes import unet_recipe
 from pipeline.training.tasks import depth_task
 from tests.room import small_params
 from tests.training.trainings import (
@@ -188,7 +189,8 @@ def test_a_cell_goes_on_from_wherever_it_stopped(artifacts, tmp_path, monkeypatc
     def run(task, folder, stop):
         splits = load_labelled(artifacts, ["room_a", "room_b"], ["room_b"], {}, ByteCache())
         torch.manual_seed(0)
-        finetuner = Finetuner(UNet2D("resnet18", 0.125, 8), *splits, section, 0, CPU)
+        recipe = unet_recipe(UNet2D("resnet18", 0.125, 8), section)
+        finetuner = Finetuner(recipe, *splits, 0, CPU)
         return finetune(finetuner, ["full"], [task], lambda _: rows, folder, stop)["full/depth"]
 
     whole = run(task, tmp_path / "whole", StopRequest())

@@ -1,0 +1,78 @@
+"""How a network is finetuned, apart from its data and task; here for the UNet."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.config import Finetuning
+from pipeline.data.labelled import LabelledBatch
+from pipeline.models.unet import UNet2D
+from pipeline.training.cell_network import CellNetwork, Protocol
+from pipeline.training.freezing import SplitNetwork
+from pipeline.training.optimisation import make_sgd, poly_rate
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of network with its schedule.
+
+    Attributes:
+        make_network: (protocol, channels of the task) -> a network that may be changed; initial
+            weights of what was not pretrained come from torch's global generator.
+        make_optimizer: network -> SGD on what is trained.
+        steps: (protocol, number of training frames) -> optimiser steps.
+        rate: (step, steps) -> learning rate.
+        batch_images: frames a step.
+        evaluations: validations, evenly spread.
+        augment: changes a training batch; draws from torch's global generator. None: nothing.
+    """
+
+    make_network: Callable[[Protocol, int], CellNetwork]
+    make_optimizer: Callable[[CellNetwork], torch.optim.SGD]
+    steps: Callable[[Protocol, int], int]
+    rate: Callable[[int, int], float]
+    batch_images: int
+    evaluations: int
+    augment: Callable[[LabelledBatch], LabelledBatch] | None = None
+
+
+def steps_of_epochs(epochs: int, frames: int, batch: int) -> int:
+    """Steps of so many passes over the frames, incomplete batches dropped."""
+    return max(1, epochs * (frames // batch))
+
+
+def unet_recipe(unet: UNet2D, section: Finetuning) -> Recipe:
+    """Finetuning of a pretrained UNet with any protocol.
+
+    Args:
+        unet: It is never changed, each network holds a copy.
+        section: Schedule and heads.
+
+    Source: paper 000 section 4.1.2; spec D.1, D.5.
+    """
+
+    def make_network(protocol: Protocol, channels: int) -> CellNetwork:
+        return SplitNetwork(
+            copy.deepcopy(unet),
+            protocol,
+            channels,
+            section.mlp_channels,
+            section.frozen_batch_norm,
+        )
+
+    def make_optimizer(network: CellNetwork) -> torch.optim.SGD:
+        return make_sgd([each for each in network.parameters() if each.requires_grad], section)
+
+    return Recipe(
+        make_network=make_network,
+        make_optimizer=make_optimizer,
+        steps=lambda protocol, frames: (
+            section.steps.get(protocol)
+            or steps_of_epochs(section.epochs, frames, section.batch_images)
+        ),
+        rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),
+        batch_images=section.batch_images,
+        evaluations=section.evaluations,
+    )
