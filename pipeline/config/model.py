@@ -38,8 +38,11 @@ class Model(Section):
         [2, 3, 4, 6, 2, 2, 2, 2], description="residual blocks of each stage (MinkUNet34)"
     )
     sparse_stem_channels: int = Field(32, ge=1, description="channels of the 5x5x5 stem")
-    embedding_dim: int = Field(
-        128, ge=2, description="width shared by the 2D and 3D embeddings (Pri3D: 128)"
+    embedding_dim: int | None = Field(
+        128,
+        ge=2,
+        description="width shared by the 2D and 3D embeddings (Pri3D: 128, R50); null: that of the "
+        "last decoder block (Pri3D: 128, R50; 32, R18)",
     )
     linear_layers: Literal["one", "two"] = Field(
         "one",

@@ -147,6 +147,9 @@ class Variant(Section):
         description="instead of model's; a variant without losses whose checkpoint is not given "
         "becomes a row that says so",
     )
+    init_checkpoint: str | None = Field(
+        None, description="instead of model's; an encoder of its own needs a file of its own"
+    )
     colour: bool | None = Field(None, description="instead of pretraining.augmentation's")
     set_source: SetSource | None = Field(None, description="instead of pretraining.sets'")
     set_aggregation: Literal["mean", "asymmetric"] | None = Field(

@@ -43,11 +43,12 @@ class ContrastiveModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.unet = UNet2D(model.encoder, model.width, model.feature_channels)
-            self.head_view = EmbeddingHead(self.unet.feature_channels, model.embedding_dim)
+            dim = model.embedding_dim or self.unet.feature_channels
+            self.head_view = EmbeddingHead(self.unet.feature_channels, dim)
             self.sparse = (
                 SparseUNet(
                     in_channels=3,
-                    out_channels=model.embedding_dim,
+                    out_channels=dim,
                     planes=model.sparse_planes,
                     blocks=model.sparse_blocks,
                     stem_channels=model.sparse_stem_channels,
@@ -57,8 +58,8 @@ class ContrastiveModel(nn.Module):
                 else None
             )
             linear = geo and variant.linear
-            self.lin2d = nn.Linear(model.embedding_dim, model.linear_dim) if linear else None
-            self.lin3d = nn.Linear(model.embedding_dim, model.linear_dim) if linear else None
+            self.lin2d = nn.Linear(dim, model.linear_dim) if linear else None
+            self.lin3d = nn.Linear(dim, model.linear_dim) if linear else None
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d _h2 _w2"]:
         """Embedding maps of images, at half their size."""

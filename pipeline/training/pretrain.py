@@ -46,9 +46,11 @@ HISTORY_POINTS = 50
 
 def initial_model(params: Params, variant: str, seed: int) -> ContrastiveModel:
     """Networks before training: random from the seed, the encoder perhaps from a checkpoint."""
-    model = ContrastiveModel(params.model, params.variants[variant], seed)
-    if params.model.init_checkpoint is not None:
-        load_torchvision_encoder(params.model.init_checkpoint, model.unet)
+    definition = params.variants[variant]
+    model = ContrastiveModel(params.model, definition, seed)
+    checkpoint = definition.init_checkpoint or params.model.init_checkpoint
+    if checkpoint is not None:
+        load_torchvision_encoder(checkpoint, model.unet)
     return model
 
 

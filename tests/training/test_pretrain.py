@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from pipeline.config import Contrast, Variant
+from pipeline.config import Contrast, Params, Variant
 from pipeline.training import pretrain as module
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.contrastive import ContrastiveModel, contrastive_loss, gather_pixels
 from pipeline.training.optimisation import TrainingError
-from pipeline.training.pretrain import pretrain, pretraining_steps
+from pipeline.training.pretrain import initial_model, pretrain, pretraining_steps
 from tests.room import pair_batches, small_params
 
 CPU = torch.device("cpu")
@@ -93,6 +93,28 @@ def test_no_losses_keeps_the_initial_weights(artifacts, tmp_path):
     initial = ContrastiveModel(small_params().model, Variant(losses=[]), seed=0)
     assert_equal(initial, result.model)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_variant_may_start_from_a_file_of_its_own(tmp_path):
+    content = small_params().model_dump()
+    for seed, name in ((5, "models"), (6, "its_own")):
+        encoder = ContrastiveModel(small_params().model, Variant(losses=[]), seed).unet.encoder
+        torch.save(encoder.state_dict(), tmp_path / f"{name}.pth")
+    content["model"] |= {"init": "checkpoint", "init_checkpoint": str(tmp_path / "models.pth")}
+    content["variants"]["geo"]["init_checkpoint"] = str(tmp_path / "its_own.pth")
+    params = Params.model_validate(content)
+    for variant, name in (("view", "models"), ("geo", "its_own")):
+        expected = torch.load(tmp_path / f"{name}.pth", weights_only=True)
+        found = initial_model(params, variant, seed=0).unet.encoder.state_dict()
+        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
+
+
+def test_embedding_is_as_wide_as_the_features_unless_stated():
+    """Pri3D: 128 with ResNet50, 32 with ResNet18 (spec C.1)."""
+    model = small_params(model={"embedding_dim": None, "feature_channels": None}).model
+    networks = ContrastiveModel(model, Variant(losses=["geo"]), seed=0)
+    assert networks.head_view.out_channels == networks.unet.feature_channels == 4
+    assert networks.sparse.final.weight.shape[-1] == 4
 
 
 def test_accumulation_counts_steps_not_parts(artifacts, tmp_path):
