@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Variant
+from pipeline import layout
+from pipeline.config import Params, Variant
 
 #: Task -> (metric tabulated, unit as printed, column of the papers' tables that corresponds to it).
 TASKS = {
@@ -50,10 +51,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """The metrics of one (variant, seed), or why there are none."""
+    """The metrics of one finetuning, or why there are none."""
 
     metrics: Mapping[str, Any] | None
     problem: str = ""
+
+
+#: What nobody has asked for, or what has not ended.
+NOT_RUN = Run(None, "not run")
 
 
 def read_run(file: Path) -> Run:
@@ -61,13 +66,15 @@ def read_run(file: Path) -> Run:
     try:
         return Run(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return Run(None, "not run")
+        return NOT_RUN
     except (OSError, ValueError) as error:
         return Run(None, f"unreadable metrics.json: {error}")
 
 
 #: Instead of a scene's name: pooled over all validation frames.
 ALL_SCENES = "all"
+#: Of a segmentation that could not be done; metrics.json adds in which frames.
+NO_LABELS = "no labels"
 
 
 def cell_value(
@@ -76,7 +83,7 @@ def cell_value(
     """Value of one metric of one run, or why there is none.
 
     Args:
-        run: One (variant, seed).
+        run: One finetuning.
         protocol: Key of PROTOCOLS.
         task: Key of TASKS.
         which: "best" (best validation during training, as paper 000 reports) or "last".
@@ -85,14 +92,13 @@ def cell_value(
     """
     if run.metrics is None:
         return run.problem
-    skipped = run.metrics.get("skipped", {})
-    if task in skipped:
-        return "no labels" if task == "segmentation" else str(skipped[task])
+    if why := run.metrics.get("skipped", {}).get(task):
+        return NO_LABELS if why.startswith(NO_LABELS) else str(why)
     scores = run.metrics.get("cells", {}).get(f"{protocol}/{task}", {}).get(which, {})
     if scene != ALL_SCENES:
         scores = scores.get("scenes", {}).get(scene, {})
         if not scores and task == "segmentation":
-            return "no labels"
+            return NO_LABELS
     if metric not in scores:
         return "not in metrics.json"
     value = scores[metric]
@@ -115,6 +121,79 @@ def gather(
         values={seed: value for seed, value in found.items() if isinstance(value, float)},
         missing={seed: value for seed, value in found.items() if isinstance(value, str)},
     )
+
+
+class Results:
+    """The finetunings that the params ask for, each read once.
+
+    A row, label fraction or network that they do not ask for counts as not run, even if an earlier
+    run with other params has left its results.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self._runs: dict[tuple[str, str], dict[int, Run]] = {}
+
+    def runs(self, row: str, part: str = "") -> dict[int, Run]:
+        """Seed -> run.
+
+        Args:
+            row: One of `params.rows`, or any other name.
+            part: "" for all tasks on all labels; a percentage of the labels, such as "20"; or a
+                network, such as "pspnet".
+        """
+        if (row, part) not in self._runs:
+            name = f"{row}-{part}" if part else row
+            folders = {
+                seed: layout.finetune_results(self.params.dataset.name, name, seed)
+                for seed in self.params.seeds
+            }
+            asked = self._is_asked_for(row, part)
+            self._runs[row, part] = {
+                seed: read_run(folder / "metrics.json") if asked else NOT_RUN
+                for seed, folder in folders.items()
+            }
+        return self._runs[row, part]
+
+    def _is_asked_for(self, row: str, part: str) -> bool:
+        fractions, networks = self.params.label_fractions, self.params.networks
+        if part.isdigit():
+            return row in fractions.rows and int(part) in fractions.percents
+        if part:
+            return row in networks.rows and part in networks.names
+        return row in self.params.rows
+
+    def cell(
+        self,
+        row: str,
+        protocol: str,
+        task: str,
+        *,
+        part: str = "",
+        which: str = "best",
+        metric: str | None = None,
+        scene: str = ALL_SCENES,
+    ) -> Cell:
+        """One metric of a row over the seeds.
+
+        Args:
+            row: See `runs`.
+            protocol: Key of PROTOCOLS.
+            task: Key of TASKS.
+            part: See `runs`.
+            which: "best" or "last".
+            metric: Key of the task's metrics; None: the tabulated one.
+            scene: Over whose validation frames.
+        """
+        return gather(self.runs(row, part), protocol, task, which, metric or TASKS[task][0], scene)
+
+    def scenes(self, row: str, protocol: str, task: str, *, part: str = "") -> list[str]:
+        """Validation scenes that any seed has values of, sorted."""
+        best = [
+            (run.metrics or {}).get("cells", {}).get(f"{protocol}/{task}", {}).get("best", {})
+            for run in self.runs(row, part).values()
+        ]
+        return sorted({scene for scores in best for scene in scores.get("scenes", {})})
 
 
 def scalar_metrics(runs: Mapping[int, Run], protocol: str, task: str, which: str) -> list[str]:

@@ -1,0 +1,66 @@
+"""Gathering: which runs count, and why a value is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import layout
+from pipeline.config import Params, load_params
+from pipeline.reporting.results import Results, Run, cell_value
+from tests.reporting.conftest import write_run
+
+PRESET = Path(__file__).parents[2] / "presets" / "embedded.yaml"
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Two seeds; 20 % of the labels and PSPNet for VIEW+GEO only."""
+    monkeypatch.chdir(tmp_path)
+    params = load_params(PRESET)
+    fractions = params.label_fractions.model_copy(update={"rows": ["view_geo"], "percents": [20]})
+    networks = params.networks.model_copy(update={"rows": ["view_geo"], "names": ["pspnet"]})
+    return params.model_copy(update={"label_fractions": fractions, "networks": networks})
+
+
+def test_parts_have_results_of_their_own(params: Params) -> None:
+    folder = layout.finetune_results_dir(params.dataset.name)
+    for name, value in (("view_geo", 60.0), ("view_geo-20", 50.0), ("view_geo-pspnet", 55.0)):
+        write_run(folder, name, 0, {"segmentation": value})
+    results = Results(params)
+    for part, value in (("", 60.0), ("20", 50.0), ("pspnet", 55.0)):
+        cell = results.cell("view_geo", "full", "segmentation", part=part)
+        assert (cell.values, cell.missing) == ({0: value}, {1: "not run"})
+        last = results.cell("view_geo", "full", "segmentation", part=part, which="last")
+        assert last.values == {0: value - 1}
+    assert results.cell("view_geo", "full", "segmentation", metric="extra").values == {0: 7.0}
+
+
+@pytest.mark.parametrize(
+    ("row", "part"),
+    [("view", "20"), ("view_geo", "40"), ("view", "pspnet"), ("view_geo", "deeplabv3"), ("x", "")],
+)
+def test_results_that_the_params_do_not_ask_for_are_not_shown(
+    params: Params, row: str, part: str
+) -> None:
+    folder = layout.finetune_results_dir(params.dataset.name)
+    write_run(folder, f"{row}-{part}" if part else row, 0, {"segmentation": 60.0})
+    cell = Results(params).cell(row, "full", "segmentation", part=part)
+    assert (cell.values, cell.missing) == ({}, {0: "not run", 1: "not run"})
+
+
+def test_values_of_scenes(params: Params) -> None:
+    scores = {"score": -3.0, "scenes": {"b": {"score": -4.0}, "a": {"score": -2.0}}}
+    run = Run({"cells": {"full/depth": {"best": scores}}})
+    results = Results(params)
+    results.runs("view")[0] = run
+    assert results.scenes("view", "full", "depth") == ["a", "b"]
+    assert results.cell("view", "full", "depth", scene="b").values == {0: -4.0}
+    assert results.scenes("view", "frozen", "depth") == results.scenes("geo", "full", "depth") == []
+
+
+def test_reasons_for_a_missing_value() -> None:
+    skipped = {"depth": "no checkpoint given", "segmentation": "no labels in the training frames"}
+    run = Run({"skipped": skipped, "cells": {}})
+    assert cell_value(run, "full", "depth", "best", "score") == "no checkpoint given"
+    assert cell_value(run, "full", "segmentation", "best", "miou") == "no labels"
+    assert cell_value(run, "full", "reconstruction", "best", "score") == "not in metrics.json"
