@@ -235,7 +235,7 @@ def small_params(**changes: Any) -> Params:
         },
     }
     for section, values in changes.items():
-        content[section] = {**content[section], **values}
+        content[section] = {**content.get(section, {}), **values}
     return Params.model_validate(content)
 
 

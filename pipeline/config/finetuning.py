@@ -72,7 +72,9 @@ class Networks(Section):
     )
     batch_images: int = Field(16, ge=2, description="images a step (code: 16)")
     learning_rate: Positive = Field(
-        0.01, description="initial rate; of the encoder 0.1 times it (code)"
+        0.01,
+        description="initial rate (code: 0.01); 0.1 times it in DeepLab's encoder, 10 times it in "
+        "PSPNet's other layers (code)",
     )
     momentum: Fraction = Field(0.9, description="SGD momentum")
     weight_decay: float = Field(0.0001, ge=0, description="SGD weight decay (code: 0.0001)")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -91,7 +92,11 @@ class UNet2D(nn.Module):
         Source: Pri3D's code (spec C.1); decoder weights start from PyTorch's defaults.
         """
         super().__init__()
-        self.settings = {"encoder": encoder, "width": width, "feature_channels": feature_channels}
+        self.settings: dict[str, Any] = {
+            "encoder": encoder,
+            "width": width,
+            "feature_channels": feature_channels,
+        }
         self.encoder = ResNet(encoder, width)
         self.feature_channels = feature_channels or self.encoder.stage_channels[0] // 2
         self.decoder = Decoder(self.encoder.stage_channels, self.feature_channels)

@@ -10,33 +10,60 @@ import numpy as np
 
 from pipeline import layout
 from pipeline.atomic import atomic_path, write_json
-from pipeline.config import Params, load_params
+from pipeline.config import load_params
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
 from pipeline.models.loading import CheckpointError, load_pretrained
-from pipeline.readers.labels import class_names
+from pipeline.models.segmentation import NETWORKS
 from pipeline.stages import training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
+from pipeline.stages.finetune_plan import make_plan
 from pipeline.stages.training_run import Item
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import atomic_folder, save_tensors
 from pipeline.training.finetune import Finetuner, finetune, picture_rows
 from pipeline.training.interruption import Interrupted, StopRequest, stop_request
 from pipeline.training.optimisation import TrainingError
-from pipeline.training.recipes import unet_recipe
-from pipeline.training.tasks import depth_task, reconstruction_task, segmentation_task
 
-add_arguments = training_run.add_arguments
+#: In the results of a label fraction: the frames that it trains on.
+FRAMES = "training_frames.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command line."""
+    training_run.add_arguments(parser)
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--percent", type=_percent, help="segmentation in full on so many of the labels, 1 to 99"
+    )
+    instead.add_argument(
+        "--network", choices=list(NETWORKS), help="segmentation with this network on the encoder"
+    )
+
+
+def _percent(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 99:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 99")
+    return int(text)
+
+
+def _item(args: argparse.Namespace) -> Item:
+    stage, keys = "finetune", {"variant": args.variant}
+    if args.percent is not None:
+        stage, keys = "finetune_fraction", {**keys, "percent": str(args.percent)}
+    if args.network is not None:
+        stage, keys = "finetune_network", {**keys, "network": args.network}
+    return Item(stage, load_params().dataset.name, keys, args.seed)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Finetune and store results/DATASET/finetune/VARIANT-sSEED, and the weights in models/.
+    """Finetune and store results/DATASET/finetune/ITEM and, of all cells, weights in models/.
 
     Returns:
         0, or EX_TEMPFAIL where SIGTERM stopped it.
     """
-    item = Item("finetune", load_params().dataset.name, {"variant": args.variant}, args.seed)
+    item = _item(args)
     with stop_request() as stop, training_run.only_run(item):
         return _run(args, item, stop)
 
@@ -62,25 +89,12 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
             params.labelled.validation_frames,
             ByteCache(),
         )
-        recipe = unet_recipe(unet, params.finetuning)
-        finetuner = Finetuner(recipe, training, validation, args.seed, device)
-        labelled = {"training": training.labelled_rows(), "validation": validation.labelled_rows()}
-        everything = {
-            "training": list(range(len(training))),
-            "validation": list(range(len(validation))),
-        }
-        classes = class_names(params.labelled.label_map)
-        tasks = {
-            "depth": depth_task(params.finetuning),
-            "reconstruction": reconstruction_task(),
-            "segmentation": segmentation_task(classes, device),
-        }
-        skipped = _skipped(params, labelled)
+        plan = make_plan(item, params, unet, training, validation, device)
         cells = finetune(
-            finetuner,
-            params.finetuning.protocols,
-            [tasks[name] for name in params.finetuning.tasks if name not in skipped],
-            lambda task: labelled if task.name == "segmentation" else everything,
+            Finetuner(plan.recipe, training, validation, args.seed, device),
+            plan.protocols,
+            plan.tasks,
+            plan.rows,
             training_run.checkpoint_folder(item, used, inputs),
             stop,
         )
@@ -90,33 +104,29 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     except (TrainingError, CheckpointError) as error:
         raise StageError(f"{item.name}: {error}") from error
     training_run.check_unchanged(used, item)
-    kept = cells if params.finetuning.keep_weights else {}
-    _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, unet.settings)
+    if item.stage == "finetune":
+        kept = cells if params.finetuning.keep_weights else {}
+        _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, unet.settings)
     with atomic_folder(layout.finetune_results(dataset, item.label, item.seed)) as folder:
         write_json(
             folder / "metrics.json",
             {
-                "variant": args.variant,
+                **item.keys,
                 "seed": args.seed,
                 "dataset": dataset,
                 "n_train": len(training),
                 "n_validation": len(validation),
-                "skipped": skipped,
+                "skipped": plan.skipped,
                 "pretraining": json.loads((pretrained / "metadata.json").read_text())["history"],
                 "cells": {name: cell.metrics for name, cell in cells.items()},
             },
         )
-        _store_pictures(folder / "pictures.npz", cells, validation)
+        if item.stage == "finetune":
+            _store_pictures(folder / "pictures.npz", cells, validation)
+        if item.stage == "finetune_fraction":
+            write_json(folder / FRAMES, plan.labelled_training(training))
     training_run.discard_checkpoints(item)
     return 0
-
-
-def _skipped(params: Params, labelled: Mapping[str, list[int]]) -> dict[str, str]:
-    """Task -> why it cannot be done with these frames."""
-    empty = [split for split, rows in labelled.items() if not rows]
-    if "segmentation" not in params.finetuning.tasks or not empty:
-        return {}
-    return {"segmentation": f"no labels in the {' and '.join(empty)} frames"}
 
 
 def _store_weights(

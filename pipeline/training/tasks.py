@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,8 +13,7 @@ from pipeline.data.images import denormalise
 from pipeline.data.labelled import LabelledBatch
 from pipeline.evaluation.metrics import DepthMetrics, ReconstructionMetrics, SegmentationMetrics
 from pipeline.readers.labels import IGNORE
-
-Prediction = Float[Tensor, "b c h w"]
+from pipeline.training.cell_network import Prediction
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,20 @@ def reconstruction_task() -> Task:
     )
 
 
+#: How the mIoU is counted.
+Counting = Literal["classes", "pri3d"]
+
+
 class _NamedSegmentation(SegmentationMetrics):
     """Segmentation metrics whose `per_class` has the classes' names as keys."""
 
-    def __init__(self, class_names: Sequence[str], device: torch.device) -> None:
-        super().__init__(len(class_names), IGNORE, device=device)
+    def __init__(
+        self, class_names: Sequence[str], device: torch.device, counting: Counting
+    ) -> None:
+        if counting == "pri3d":
+            super().__init__(len(class_names), IGNORE, "zero", "drop", device)
+        else:
+            super().__init__(len(class_names), IGNORE, device=device)
         self._names = class_names
 
     def evaluate(self) -> dict[str, Any]:
@@ -97,25 +104,36 @@ class _NamedSegmentation(SegmentationMetrics):
         return {**result, "per_class": named}
 
 
-def segmentation_task(class_names: Sequence[str], device: torch.device) -> Task:
+def segmentation_task(
+    class_names: Sequence[str], device: torch.device, counting: Counting = "classes"
+) -> Task:
     """Semantic classes, cross-entropy on the pixels with a label.
 
-    Source: paper 000 section 4.1.2; spec D.1. Deviation: no output for the ignored class.
+    Args:
+        class_names: Of classes 0, 1, ...
+        device: Of the metric.
+        counting: `pri3d`: output 0 means "none of the classes", is never a target, and hides the
+            misses of the pixels where it is predicted; classes without pixels count 0.
+
+    Source: paper 000 section 4.1.2; spec D.1. Deviation of `classes`: no output for "none".
     """
+    #: Output of class 0.
+    first = 1 if counting == "pri3d" else 0
 
     def loss(prediction: Prediction, batch: LabelledBatch) -> Tensor:
-        target = batch.label.long()
+        label = batch.label.long()
+        target = torch.where(label == IGNORE, IGNORE, label + first)
         total = functional.cross_entropy(prediction, target, ignore_index=IGNORE, reduction="sum")
         return total / (target != IGNORE).sum().clamp(min=1)
 
     return Task(
         name="segmentation",
-        channels=len(class_names),
+        channels=len(class_names) + first,
         score="miou",
         loss=loss,
-        make_metric=lambda: _NamedSegmentation(class_names, device),
+        make_metric=lambda: _NamedSegmentation(class_names, device, counting),
         process=lambda metric, prediction, batch: metric.process(
-            prediction.argmax(dim=1), batch.label
+            prediction.argmax(dim=1) - first, batch.label
         ),
         picture=None,
     )

@@ -4,6 +4,7 @@ import contextlib
 import json
 
 import numpy as np
+import pytest
 from safetensors.torch import load_file
 
 from pipeline import layout
@@ -91,6 +92,88 @@ def test_other_pretrained_weights_do_not_resume_finished_cells(
     metadata.write_text(metadata.read_text() + "\n")
     assert main(["finetune", *OPTIONS]) == 0
     assert "finished before" not in capsys.readouterr().out
+
+
+def pretrain_and_finetune(enter, *instead, **changes):
+    """Results of an item of another stage than `finetune`, from a pretraining of its own."""
+    enter(small_params(**changes))
+    assert main(["pretrain", *OPTIONS]) == 0
+    assert main(["finetune", *OPTIONS, *instead]) == 0
+    folder = layout.finetune_results("boxes", f"none-{instead[1]}", 0)
+    return folder, json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_part_of_the_labels(enter):
+    changes = {"label_fractions": {"rows": ["none"], "by": "image"}}
+    folder, found = pretrain_and_finetune(enter, "--percent", "60", **changes)
+    assert (found["variant"], found["percent"], found["seed"]) == ("none", "60", 0)
+    assert list(found["cells"]) == ["full/segmentation"]
+    cell = found["cells"]["full/segmentation"]
+    assert (cell["n_train"], cell["n_validation"], cell["steps"]) == (2, 4, 6)
+    listed = json.loads((folder / "training_frames.json").read_text())
+    assert listed["n_frames"] == 2
+    assert list(listed["scenes"]) == ["room_a"]
+    first = listed["scenes"]["room_a"]
+    assert set(first) < {0, 3, 5, 8}
+    # The larger part holds the smaller one, and nothing is left of other stages' outputs.
+    assert main(["finetune", *OPTIONS, "--percent", "80"]) == 0
+    larger = layout.finetune_results("boxes", "none-80", 0) / "training_frames.json"
+    assert set(first) < set(json.loads(larger.read_text())["scenes"]["room_a"])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "metrics.json",
+        "training_frames.json",
+    ]
+    assert not layout.finetuned("boxes", "none-60", 0).exists()
+    assert not layout.checkpoint_dir("finetune_fraction", "boxes", "none-60", 0).exists()
+
+
+def test_a_part_smaller_than_a_scene_names_the_remedy(enter, capsys):
+    enter(small_params(label_fractions={"rows": ["none"], "by": "scene"}))
+    assert main(["pretrain", *OPTIONS]) == 0
+    assert main(["finetune", *OPTIONS, "--percent", "60"]) == 1
+    assert "too few for one scene" in (error := capsys.readouterr().err)
+    assert "label_fractions.by: image" in error
+    assert not layout.finetune_results("boxes", "none-60", 0).exists()
+
+
+def test_another_network(enter):
+    changes = {
+        "networks": {"rows": ["none"], "width": 16, "steps": 3, "batch_images": 2},
+        "finetuning": {"miou_counting": "pri3d"},
+    }
+    folder, found = pretrain_and_finetune(enter, "--network", "deeplabv3plus", **changes)
+    assert (found["variant"], found["network"]) == ("none", "deeplabv3plus")
+    cell = found["cells"]["full/segmentation"]
+    assert (cell["n_train"], cell["steps"], cell["last"]["step"]) == (4, 3, 3)
+    # Counted as Pri3D's DeepLab is: without absent classes.
+    assert set(cell["last"]["per_class"]) == {"label 0", "label 1"}
+    assert [path.name for path in folder.iterdir()] == ["metrics.json"]
+
+
+def test_pri3ds_counting_reaches_the_metrics(enter):
+    changes = {"protocols": ["full"], "tasks": ["segmentation"], "miou_counting": "pri3d"}
+    enter(small_params(finetuning=changes))
+    assert main(["pretrain", *OPTIONS]) == 0
+    assert main(["finetune", *OPTIONS]) == 0
+    last = metrics()["cells"]["full/segmentation"]["last"]
+    assert last["per_class"]["label 2"] == 0  # occurs nowhere
+    weights = load_file(layout.finetuned(*ITEM) / "full-segmentation.safetensors")
+    assert weights["head.bias"].shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--percent", "100"], "'100' is not a whole number from 1 to 99"),
+        (["--network", "segnet"], "deeplabv3"),
+        (["--network", "pspnet", "--percent", "20"], "not allowed with"),
+    ],
+)
+def test_wrong_arguments_are_named(enter, capsys, arguments, named):
+    enter(small_params())
+    with pytest.raises(SystemExit):
+        main(["finetune", *OPTIONS, *arguments])
+    assert named in capsys.readouterr().err
 
 
 def test_missing_pretraining_names_the_file(enter, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledBatch, load_labelled
@@ -227,3 +228,32 @@ def test_losses_leave_out_what_is_invalid():
     assert float(segmentation.loss(logits, batch)) == pytest.approx(float(expected.mean()))
     ignored = small_batch([1.0] * 4, torch.full_like(label, 255))
     assert float(segmentation.loss(logits, ignored)) == 0
+
+
+@pytest.mark.parametrize("counting", ["classes", "pri3d"])
+def test_segmentation_task_counts_as_asked(counting):
+    """Three classes and five pixels, one ignored; the slow reference is Pri3D's weighted NLL."""
+    label = torch.tensor([[[0, 1, 255, 2, 1]]], dtype=torch.uint8)
+    batch = LabelledBatch((("s", 0),), torch.zeros(1, 3, 1, 5), torch.ones(1, 1, 5), label)
+    task = segmentation_task(("a", "b", "c"), CPU, counting)
+    first = {"classes": 0, "pri3d": 1}[counting]
+    assert task.channels == 3 + first
+    logits = torch.randn(1, task.channels, 1, 5, generator=torch.Generator().manual_seed(0))
+    shifted = torch.where(label == 255, 0, label.long() + 1)  # Pri3D's labels: 0 is ignored
+    weights = torch.tensor([0.0, 1, 1, 1])
+    scores = (
+        logits if counting == "pri3d" else functional.pad(logits, (0, 0, 0, 0, 1, 0), value=-99)
+    )
+    expected = functional.nll_loss(scores.log_softmax(1), shifted, weight=weights)
+    torch.testing.assert_close(task.loss(logits, batch), expected)
+    # Class b is missed once: as `none of them` where that is an output, else as class a.
+    predicted = torch.tensor([0, 1, 0, 2, -1 if counting == "pri3d" else 0]) + first
+    metric = task.make_metric()
+    task.process(
+        metric, functional.one_hot(predicted, task.channels).T[None, :, None].float(), batch
+    )
+    hidden = {"a": 100, "b": 100, "c": 100}
+    counted = {"a": 50, "b": 50, "c": 100}
+    result = metric.evaluate()
+    assert result["per_class"] == (hidden if counting == "pri3d" else counted)
+    assert result["miou"] == pytest.approx(100 if counting == "pri3d" else 200 / 3)
