@@ -31,6 +31,7 @@ COMMANDS = {
     "share-artifacts": ("share_artifacts", "let dvc push and pull carry the artifacts, too"),
     "print-tables": ("print_tables", "show the result tables of the current dataset"),
     "write-fingerprints": ("write_fingerprints", "hash the code of each stage, for DVC"),
+    "convert-checkpoint": ("convert_checkpoint", "weights of Pri3D, MoCo, torchvision, Detectron2"),
     "accept-code": ("accept_code", "go on with unfinished trainings after an edit of the code"),
     "write-docs": ("write_docs", "regenerate the parts of docs/ that come from the code"),
 }

@@ -1,13 +1,14 @@
-"""Detectron2's `.pkl` weights, read without running anything that they may hold.
+"""Detectron2's `.pkl` weights: written, and read without running anything that they may hold.
 
 A pickle names functions, and loading it calls them. Here names of numpy's array machinery are
 answered by the small classes below, every other name is refused, and numpy itself sees only bytes,
 a plain type of number and a shape.
 """
 
+import io
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ _RENAMED = (
     (r"\bshortcut\.norm\.", "downsample.1."),
     (r"\bshortcut\.", "downsample.0."),
 )
+#: And back.
+_TO_DETECTRON2 = (
+    (r"^(?!layer)", "stem."),
+    (r"^layer([1-4])\.", lambda found: f"res{int(found[1]) + 1}."),
+    (r"\bbn([1-3])\.", r"conv\1.norm."),
+    (r"\bdownsample\.1\.", "shortcut.norm."),
+    (r"\bdownsample\.0\.", "shortcut."),
+)
 
 
 class _Number:
@@ -48,6 +57,11 @@ class _Array:
     """Stands for numpy.ndarray."""
 
     values: np.ndarray
+
+    def __init__(self, *arguments: Any) -> None:
+        if arguments:  # as `detectron2_bytes` writes them
+            shape, code, raw = arguments
+            self.fill(raw, _Number(code), shape, "C")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, number, is_fortran, data = state
@@ -125,6 +139,40 @@ def read_detectron2(file: Path) -> dict[str, Tensor]:
         _torchvision_name(name.removeprefix(_BACKBONE)): _tensor(array.values)
         for name, array in (backbone or arrays).items()
     }
+
+
+class _PlainArrays(pickle.Pickler):
+    """Arrays by numpy's public name: a pickle of numpy 2 is none for the numpy of that time."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return np.ndarray, (value.shape, value.dtype.str, value.tobytes())
+        return NotImplemented
+
+
+def detectron2_bytes(state: Mapping[str, Tensor], author: str) -> bytes:
+    """A ResNet's weights as Detectron2's own tool converts torchvision's.
+
+    Args:
+        state: torchvision's name -> tensor.
+        author: who made the weights, for Detectron2's log.
+
+    Returns:
+        Content of a `.pkl`; `matching_heuristics` has Detectron2 find the place of the names.
+
+    Source: detectron2/tools/convert-torchvision-to-d2.py (spec D.3).
+    """
+    arrays = {_detectron2_name(name): tensor.numpy() for name, tensor in state.items()}
+    content = {"model": arrays, "__author__": author, "matching_heuristics": True}
+    stream = io.BytesIO()
+    _PlainArrays(stream, protocol=4).dump(content)
+    return stream.getvalue()
+
+
+def _detectron2_name(name: str) -> str:
+    for pattern, replacement in _TO_DETECTRON2:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _torchvision_name(name: str) -> str:

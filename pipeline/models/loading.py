@@ -43,12 +43,28 @@ _FORMATS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read a flat state dict onto the CPU, without running any code that it may hold.
+def read_content(path: str | os.PathLike[str]) -> object:
+    """What a checkpoint holds, on the CPU, without running any code that it may hold.
 
     Args:
         path: `.safetensors`, `.pkl` of Detectron2 (gets torchvision's names), or any file of
             `torch.save`.
+
+    Raises:
+        CheckpointError: missing or unreadable file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such checkpoint file")
+    read = _FORMATS.get(file.suffix, _load_torch)
+    try:
+        return read(file)
+    except Exception as error:  # torch and pickle raise any on damaged bytes
+        raise CheckpointError(f"{file}: not a readable checkpoint: {error}") from error
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a flat state dict, as `read_content` does.
 
     Returns:
         Name -> tensor.
@@ -56,17 +72,13 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing or unreadable file, or not a flat dict of tensors.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such checkpoint file")
-    read = _FORMATS.get(file.suffix, _load_torch)
-    try:
-        state = read(file)
-    except Exception as error:  # torch and pickle raise any on damaged bytes
-        raise CheckpointError(f"{file}: not a readable checkpoint: {error}") from error
+    state = read_content(path)
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         holds = list(state)[:NAMED] if isinstance(state, Mapping) else type(state).__name__
-        raise CheckpointError(f"{file}: expected a flat dict of tensors, holds {holds}")
+        raise CheckpointError(
+            f"{path}: expected a flat dict of tensors, holds {holds}; "
+            "`python -m pipeline convert-checkpoint` reads Pri3D's and MoCo's files"
+        )
     return dict(state)
 
 

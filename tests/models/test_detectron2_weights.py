@@ -9,20 +9,7 @@ import torch
 
 from pipeline.models.loading import CheckpointError, load_torchvision_encoder, read_state
 from pipeline.models.unet import UNet2D
-
-
-def to_detectron2(state: dict[str, torch.Tensor]) -> dict[str, object]:
-    """As detectron2/tools/convert-torchvision-to-d2.py does it."""
-    model = {}
-    for name, tensor in state.items():
-        k = name if "layer" in name else "stem." + name
-        for t in (1, 2, 3, 4):
-            k = k.replace(f"layer{t}", f"res{t + 1}")
-        for t in (1, 2, 3):
-            k = k.replace(f"bn{t}", f"conv{t}.norm")
-        k = k.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
-        model[k] = tensor.detach().numpy()
-    return {"model": model, "__author__": "torchvision", "matching_heuristics": True}
+from tests.models.foreign import to_detectron2
 
 
 def resnet(seed: int) -> UNet2D:
