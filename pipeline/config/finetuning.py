@@ -32,6 +32,11 @@ class Finetuning(Section):
     frozen_batch_norm: Literal["eval", "train"] = Field(
         "eval", description="BatchNorm of frozen parts"
     )
+    batch_norm_momentum: Literal["constant", "pri3d"] = Field(
+        "constant",
+        description="of the running statistics: 0.1, or the code's, which starts at 0.5 and is "
+        "0.001 from step 180 on (spec C.1)",
+    )
     depth_max_m: Positive = Field(10.0, description="depth beyond this is ignored, metres")
     miou_counting: Literal["classes", "pri3d"] = Field(
         "classes",

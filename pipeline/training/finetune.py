@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pipeline.data.labelled import LabelledFrames
+from pipeline.training.batch_norm import set_momentum
 from pipeline.training.cell_network import CellNetwork, Protocol
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
@@ -169,6 +170,8 @@ class Finetuner:
 
         def step_losses(step: int) -> list[Loss]:
             seed_torch(self._seed, step)
+            if recipe.batch_norm_momentum is not None:
+                set_momentum(network, recipe.batch_norm_momentum(step))
             batch = frames.batch(order[step]).to(self._device)
             if recipe.augment is not None:
                 batch = recipe.augment(batch)

@@ -12,6 +12,7 @@ from pipeline.models.loading import load_strict
 from pipeline.models.segmentation import make_network
 from pipeline.models.segmentation.base import SegmentationNetwork
 from pipeline.models.unet import UNet2D
+from pipeline.training.batch_norm import set_momentum
 from pipeline.training.cell_network import CellNetwork, Prediction, Protocol
 from pipeline.training.optimisation import poly_rate
 from pipeline.training.recipes import Recipe, steps_of_epochs
@@ -101,9 +102,7 @@ def network_recipe(name: str, unet: UNet2D, section: Networks, evaluations: int)
         )
         load_strict(network.encoder, unet.encoder.state_dict(), f"pretrained encoder of {name}")
         if published.encoder_momentum is not None:
-            for module in network.encoder.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.momentum = published.encoder_momentum
+            set_momentum(network.encoder, published.encoder_momentum)
         return WholeNetwork(network)
 
     def make_optimizer(network: CellNetwork) -> torch.optim.SGD:

@@ -9,6 +9,7 @@ import torch
 from pipeline.config import Finetuning
 from pipeline.data.labelled import LabelledBatch
 from pipeline.models.unet import UNet2D
+from pipeline.training.batch_norm import pri3d_momentum
 from pipeline.training.cell_network import CellNetwork, Protocol
 from pipeline.training.freezing import SplitNetwork
 from pipeline.training.optimisation import make_sgd, poly_rate
@@ -27,6 +28,7 @@ class Recipe:
         batch_images: frames a step.
         evaluations: validations, evenly spread.
         augment: changes a training batch; draws from torch's global generator. None: nothing.
+        batch_norm_momentum: step -> momentum of every BatchNorm; None: as the network has it.
     """
 
     make_network: Callable[[Protocol, int], CellNetwork]
@@ -36,6 +38,7 @@ class Recipe:
     batch_images: int
     evaluations: int
     augment: Callable[[LabelledBatch], LabelledBatch] | None = None
+    batch_norm_momentum: Callable[[int], float] | None = None
 
 
 def steps_of_epochs(epochs: int, frames: int, batch: int) -> int:
@@ -75,4 +78,5 @@ def unet_recipe(unet: UNet2D, section: Finetuning) -> Recipe:
         rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),
         batch_images=section.batch_images,
         evaluations=section.evaluations,
+        batch_norm_momentum=pri3d_momentum if section.batch_norm_momentum == "pri3d" else None,
     )

@@ -1,6 +1,7 @@
 """Finetuning on the analytic rooms: what is frozen stays, what is trained learns."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledBatch, load_labelled
 from pipeline.models.unet import UNet2D
 from pipeline.training import fixed_outputs, recipes
+from pipeline.training.batch_norm import pri3d_momentum
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.finetune import (
@@ -49,6 +51,20 @@ def make_finetuner(artifacts, section=None, seed=0, unet=None):
     return Finetuner(unet_recipe(unet or make_unet(), section), *splits, seed, CPU)
 
 
+def record_networks(monkeypatch):
+    """Networks of the cells, as they are made from now on, and their states at that moment."""
+    networks, states = [], []
+
+    class Recorded(SplitNetwork):
+        def __init__(self, *args):
+            super().__init__(*args)
+            networks.append(self)
+            states.append({k: v.clone() for k, v in self.state_dict().items()})
+
+    monkeypatch.setattr(recipes, "SplitNetwork", Recorded)
+    return networks, states
+
+
 def assert_same(before, after, prefix, same=True):
     pairs = [(before[name], after[name]) for name in before if name.startswith(prefix)]
     assert pairs
@@ -66,19 +82,11 @@ def assert_same(before, after, prefix, same=True):
 def test_fixed_parts_keep_every_bit_and_the_others_change(
     artifacts, monkeypatch, protocol, fixed, trained
 ):
-    networks = []
-
-    class Recorded(SplitNetwork):
-        def __init__(self, *args):
-            super().__init__(*args)
-            networks.append((self, {k: v.clone() for k, v in self.state_dict().items()}))
-
-    monkeypatch.setattr(recipes, "SplitNetwork", Recorded)
+    networks, states = record_networks(monkeypatch)
     unet = make_unet()
     finetuner = make_finetuner(artifacts, unet=unet)
     result = finetuner.run_cell(protocol, depth_task(small_params().finetuning), *RUN)
-    network, before = networks[0]
-    after = network.state_dict()
+    before, after = states[0], networks[0].state_dict()
     for prefix in fixed:  # weights and BatchNorm statistics
         assert_same(before, after, prefix)
     for prefix in trained:
@@ -116,10 +124,70 @@ def test_kept_outputs_change_nothing(artifacts, monkeypatch):
         torch.testing.assert_close(tensor, again.weights[name], atol=1e-4, rtol=1e-4)
 
 
-def test_frozen_batch_norm_in_train_mode_is_not_kept(artifacts):
-    section = small_params(finetuning={"frozen_batch_norm": "train"}).finetuning
-    result = make_finetuner(artifacts, section).run_cell("frozen", depth_task(section), *RUN)
-    assert math.isfinite(result.metrics["last"]["score"])
+@pytest.mark.parametrize("protocol", ["frozen", "half_frozen"])
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_frozen_batch_norm(artifacts, monkeypatch, protocol, mode):
+    """In eval mode all of the fixed part stays; in train mode its statistics follow the batches."""
+    network, before = record_networks(monkeypatch)
+    section = small_params(finetuning={"frozen_batch_norm": mode}).finetuning
+    make_finetuner(artifacts, section).run_cell(protocol, depth_task(section), *RUN)
+    after = network[0].state_dict()
+    fixed = [k for k in after if k.startswith({"frozen": "unet."}.get(protocol, "unet.encoder."))]
+    statistics = [k for k in fixed if k.endswith(("running_mean", "running_var"))]
+    assert len(statistics) > 10
+    for key in fixed:
+        changes = mode == "train" and key.endswith(("mean", "var", "num_batches_tracked"))
+        assert torch.equal(before[0][key], after[key]) != changes, key
+
+
+@pytest.mark.parametrize("protocol", ["frozen", "half_frozen"])
+def test_frozen_batch_norm_uses_the_batchs_statistics_in_train_mode(protocol):
+    images = torch.randn(3, 3, 48, 64)
+    outputs = {}
+    for mode in ("eval", "train"):
+        network = SplitNetwork(make_unet(), protocol, 2, 16, mode).train()
+        assert network.fixed_is_constant == (mode == "eval")
+        outputs[mode] = network.fixed(images)[-1]
+        assert not outputs[mode].requires_grad
+        reference = make_unet().train(mode == "train")
+        whole = reference(images) if protocol == "frozen" else reference.encode(images)[-1]
+        torch.testing.assert_close(outputs[mode], whole.detach())
+    assert not torch.allclose(outputs["eval"], outputs["train"])
+
+
+def test_batch_norm_momentum_of_pri3d(artifacts, monkeypatch):
+    """Its schedule written out (solver.py of its code), and its use at every step."""
+    expected = [max(0.5 * 0.5 ** int(step / 20), 0.001) for step in range(400)]
+    assert [pri3d_momentum(step) for step in range(400)] == expected
+    assert pri3d_momentum(179) > pri3d_momentum(180) == 0.001
+    networks, _ = record_networks(monkeypatch)
+    seen, task = [], depth_task(small_params().finetuning)
+
+    def loss(prediction, batch):
+        norms = [m for m in networks[0].modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        seen.append({norm.momentum for norm in norms})
+        return task.loss(prediction, batch)
+
+    for counting, momenta in (("constant", [0.1]), ("pri3d", [0.5, 0.25])):
+        networks.clear()
+        seen.clear()
+        changes = {"batch_norm_momentum": counting, "steps": {"full": 21}}
+        section = small_params(finetuning=changes).finetuning
+        make_finetuner(artifacts, section).run_cell("full", replace(task, loss=loss), *RUN)
+        assert seen == [{momenta[0]}] * 20 + [{momenta[-1]}]
+
+
+def test_best_and_last_validation_are_both_kept(artifacts, monkeypatch):
+    """Of four validations, one of which found no valid pixel, the second is the best."""
+    scores = iter([-3.0, -1.0, math.nan, -2.0])
+    monkeypatch.setattr(Finetuner, "_evaluate", lambda *_: {"score": next(scores), "scenes": {}})
+    changes = {"steps": {"full": 8}, "evaluations": 4}
+    section = small_params(finetuning=changes).finetuning
+    cell = make_finetuner(artifacts, section).run_cell("full", depth_task(section), *RUN)
+    assert (cell.metrics["best"]["score"], cell.metrics["best"]["step"]) == (-1.0, 4)
+    assert (cell.metrics["last"]["score"], cell.metrics["last"]["step"]) == (-2.0, 8)
+    assert [point["step"] for point in cell.metrics["curve"]] == [2, 4, 6, 8]
+    assert cell.metrics["curve"][3]["score"] == -2.0
 
 
 @pytest.mark.parametrize(
