@@ -74,6 +74,16 @@ def finetune_results(dataset: str, variant: str, seed: int) -> Path:
     return finetune_results_dir(dataset) / f"{variant}-s{seed}"
 
 
+def finetune_metrics(dataset: str, variant: str, seed: int) -> Path:
+    """Scores of one (pretraining, seed); `variant` may end in a label fraction or a network."""
+    return finetune_results(dataset, variant, seed) / "metrics.json"
+
+
+def mean_predictor(dataset: str) -> Path:
+    """Scores of predicting the training frames' mean."""
+    return Path("results") / dataset / "mean_predictor.json"
+
+
 def finetune_results_dir(dataset: str) -> Path:
     """Folder of all finetuning results of a dataset."""
     return Path("results") / dataset / "finetune"

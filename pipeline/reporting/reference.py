@@ -14,6 +14,9 @@ class ReferenceTable:
         table_id: such as "000.t1.frozen": paper, table, block.
         paper: such as "paper 000".
         where: place in the paper.
+        datasets: what its numbers were measured on.
+        metric: what they are, with unit.
+        notes: on the printed numbers; may be empty.
         rows: row labels.
         columns: column labels.
         values: row, column -> number; None where the paper prints none.
@@ -22,6 +25,9 @@ class ReferenceTable:
     table_id: str
     paper: str
     where: str
+    datasets: tuple[str, ...]
+    metric: str
+    notes: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
@@ -38,6 +44,16 @@ class ReferenceTable:
             return None
         return self.values[self.rows.index(row)][self.columns.index(column)]
 
+    def is_left_empty(self, row: str, column: str) -> bool:
+        """Whether the paper has the cell, without a number."""
+        return row in self.rows and self.value(row, column) is None
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point that the paper prints."""
+        numbers = (value for row in self.values for value in row if value is not None)
+        return max(len(repr(float(number)).partition(".")[2]) for number in numbers)
+
 
 @cache
 def reference_tables() -> dict[str, ReferenceTable]:
@@ -51,6 +67,9 @@ def reference_tables() -> dict[str, ReferenceTable]:
             table_id=table["id"],
             paper=table["paper"],
             where=table["where"],
+            datasets=tuple(table["datasets"]),
+            metric=table["metric"],
+            notes=table["notes"],
             rows=tuple(table["rows"]),
             columns=tuple(table["columns"]),
             values=tuple(tuple(row) for row in table["values"]),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import layout
-from pipeline.config import Params, Variant
+from pipeline.config import Params
+from pipeline.config.pretraining import THEN
 
 #: Task -> (metric tabulated, unit as printed, column of the papers' tables that corresponds to it).
 TASKS = {
@@ -57,8 +58,12 @@ class Run:
     problem: str = ""
 
 
-#: What nobody has asked for, or what has not ended.
+#: What nobody has asked for, or nobody has started.
 NOT_RUN = Run(None, "not run")
+#: What failed, was stopped, or is at work: it has left its scratch folder.
+NOT_FINISHED = Run(None, "not finished")
+#: Instead of a row: predicts one constant for all pixels.
+MEAN_PREDICTOR = "mean_predictor"
 
 
 def read_run(file: Path) -> Run:
@@ -123,6 +128,27 @@ def gather(
     )
 
 
+def is_asked_for(params: Params, row: str, part: str) -> bool:
+    """Whether the params ask for this finetuning; see `Results.runs`."""
+    fractions, networks = params.label_fractions, params.networks
+    if part.isdigit():
+        return row in fractions.rows and int(part) in fractions.percents
+    if part:
+        return row in networks.rows and part in networks.names
+    return row in params.rows
+
+
+def _scratch_folders(params: Params, row: str, part: str, seed: int) -> list[Path]:
+    """Where the unfinished trainings of a row keep what they have done; see `training_run.Item`."""
+    start, _, variant = row.rpartition(THEN)
+    stage = "finetune_fraction" if part.isdigit() else f"finetune{'_network' * bool(part)}"
+    finetuning = (stage, params.dataset.name, f"{row}-{part}" if part else row)
+    pretraining = ("pretrain", params.pretrained_on, variant)
+    if start:
+        pretraining = ("continue_pretraining", params.pretrained_on, f"{start}-{variant}")
+    return [layout.checkpoint_dir(*item, seed) for item in (finetuning, pretraining)]
+
+
 class Results:
     """The finetunings that the params ask for, each read once.
 
@@ -138,30 +164,38 @@ class Results:
         """Seed -> run.
 
         Args:
-            row: One of `params.rows`, or any other name.
+            row: One of `params.rows`, or any other name; MEAN_PREDICTOR has one run.
             part: "" for all tasks on all labels; a percentage of the labels, such as "20"; or a
                 network, such as "pspnet".
         """
         if (row, part) not in self._runs:
-            name = f"{row}-{part}" if part else row
-            folders = {
-                seed: layout.finetune_results(self.params.dataset.name, name, seed)
-                for seed in self.params.seeds
-            }
-            asked = self._is_asked_for(row, part)
-            self._runs[row, part] = {
-                seed: read_run(folder / "metrics.json") if asked else NOT_RUN
-                for seed, folder in folders.items()
-            }
+            if row == MEAN_PREDICTOR:
+                self._runs[row, part] = {self.params.seeds[0]: self._mean_predictor()}
+            else:
+                self._runs[row, part] = {
+                    seed: self._run(row, part, seed) for seed in self.params.seeds
+                }
         return self._runs[row, part]
 
-    def _is_asked_for(self, row: str, part: str) -> bool:
-        fractions, networks = self.params.label_fractions, self.params.networks
-        if part.isdigit():
-            return row in fractions.rows and int(part) in fractions.percents
-        if part:
-            return row in networks.rows and part in networks.names
-        return row in self.params.rows
+    def _run(self, row: str, part: str, seed: int) -> Run:
+        if not is_asked_for(self.params, row, part):
+            return NOT_RUN
+        name = f"{row}-{part}" if part else row
+        run = read_run(layout.finetune_metrics(self.params.dataset.name, name, seed))
+        scratch = _scratch_folders(self.params, row, part, seed)
+        return NOT_FINISHED if run is NOT_RUN and any(map(Path.exists, scratch)) else run
+
+    def _mean_predictor(self) -> Run:
+        """Its scores in the cells of every protocol: there is nothing to train."""
+        run = read_run(layout.mean_predictor(self.params.dataset.name))
+        if run.metrics is None:
+            return run
+        cells = {
+            f"{protocol}/{task}": {"best": scores, "last": scores}
+            for protocol in PROTOCOLS
+            for task, scores in run.metrics["tasks"].items()
+        }
+        return Run({"cells": cells, "skipped": run.metrics["skipped"]})
 
     def cell(
         self,
@@ -185,7 +219,11 @@ class Results:
             metric: Key of the task's metrics; None: the tabulated one.
             scene: Over whose validation frames.
         """
-        return gather(self.runs(row, part), protocol, task, which, metric or TASKS[task][0], scene)
+        runs = self.runs(row, part)
+        finetuning = self.params.finetuning
+        if not part and (protocol not in finetuning.protocols or task not in finetuning.tasks):
+            runs = dict.fromkeys(runs, NOT_RUN)
+        return gather(runs, protocol, task, which, metric or TASKS[task][0], scene)
 
     def scenes(self, row: str, protocol: str, task: str, *, part: str = "") -> list[str]:
         """Validation scenes that any seed has values of, sorted."""
@@ -207,14 +245,3 @@ def scalar_metrics(runs: Mapping[int, Run], protocol: str, task: str, which: str
             if isinstance(value, int | float) and name not in names
         ]
     return names
-
-
-def variant_label(variant: Variant) -> str:
-    """Row label as the papers print it: "VIEW+GEO (lin)"; a rate of its own is added."""
-    if not variant.losses:
-        return "no pretraining"
-    remarks = ["lin"] if variant.linear else []
-    if variant.learning_rate is not None:
-        remarks.append(f"lr {variant.learning_rate:g}")
-    name = "+".join(loss.upper() for loss in variant.losses)
-    return f"{name} ({', '.join(remarks)})" if remarks else name

@@ -1,31 +1,23 @@
-"""Paper 000's Table 1 for the data at hand: one record per cell, for csv and Markdown."""
+"""A table of the papers for the data at hand: one record per cell and metric."""
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from itertools import product
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import Params
-from pipeline.reporting.reference import reference_tables
-from pipeline.reporting.results import (
-    ALL_SCENES,
-    PROTOCOLS,
-    TASKS,
-    Cell,
-    Run,
-    gather,
-    read_run,
-    scalar_metrics,
-    variant_label,
-)
+from pipeline.reporting.labels import row_label
+from pipeline.reporting.reference import ReferenceTable, reference_tables
+from pipeline.reporting.results import ALL_SCENES, TASKS, Cell, Results, scalar_metrics
+from pipeline.reporting.table_specs import TABLES, Row, Source, TableSpec
 
 #: The two scores that are recorded: see `TableRecord.which`.
 WHICH = ("best", "last")
+#: Metric of a cell that compares two rows.
+RELATIVE_CHANGE = "relative_change"
+FORMATS = ("csv", "md", "tex")
 
 
 @dataclass(frozen=True)
@@ -34,143 +26,167 @@ class TableRecord:
 
     Attributes:
         table: published block that the cell stands in, such as "000.t1.frozen".
-        protocol: frozen, half_frozen or full.
-        variant: row label as the papers print it.
-        task: depth, reconstruction or segmentation.
+        block: the block in words.
+        row: label as the paper prints it.
+        column: label as reference_tables.json has it.
+        title: of the column, as printed here.
+        source: what the cell is measured with.
         scene: over whose validation frames; ALL_SCENES: pooled over all.
-        metric: key in metrics.json.
-        which: "best" validation value during training (as the paper), or "last": at its end.
+        metric: key in metrics.json, or RELATIVE_CHANGE in percent.
+        which: "best" validation value during training (as the papers), or "last": at its end.
+        tabulated: whether the Markdown table shows this metric.
         cell: measured values, seed by seed.
         paper_value: published number for the tabulated metric's `best`; None where there is none.
-        paper_column: where the published number stands and on which data; empty without one.
-        source: what was measured, on which data, with which params.
+        paper_place: where the published number stands and on which data; empty without one.
     """
 
     table: str
-    protocol: str
-    variant: str
-    task: str
+    block: str
+    row: str
+    column: str
+    title: str
+    source: Source
     scene: str
     metric: str
     which: str
+    tabulated: bool
     cell: Cell
     paper_value: float | None
-    paper_column: str
-    source: str
-
-    @property
-    def tabulated(self) -> bool:
-        """Whether the Markdown table shows this metric."""
-        return self.metric == TASKS[self.task][0]
+    paper_place: str
 
 
 def results_hash(params: Params) -> str:
     """First 12 hex digits of the sha256 of all params that the numbers depend on.
 
-    Oversegmentation and sets are left out: no loss of Table 1 reads them.
+    Oversegmentation and sets are left out where no variant contrasts sets.
     """
-    content = params.model_dump(
-        mode="json", exclude={"geometry": {"oversegmentation", "sets"}, "tables": True}
-    )
+    exclude: dict[str, bool | set[str]] = {"tables": True, "claims": True}
+    if not any("set" in variant.losses for variant in params.variants.values()):
+        exclude["geometry"] = {"oversegmentation", "sets"}
+    content = params.model_dump(mode="json", exclude=exclude)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_runs(params: Params) -> dict[str, dict[int, Run]]:
-    """Variant -> seed -> run, for every row and seed that the params ask for."""
+def shown_rows(tables: Sequence[str]) -> set[str]:
+    """Slugs that tables have cells of."""
     return {
-        variant: {
-            seed: read_run(
-                layout.finetune_results(params.dataset.name, variant, seed) / "metrics.json"
-            )
-            for seed in params.seeds
-        }
-        for variant in params.rows
+        slug
+        for table in tables
+        for *_, source in TABLES[table].sources()
+        for slug in (source.row, source.against)
     }
 
 
-def table1_records(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> list[TableRecord]:
-    """All cells of Table 1, in the paper's order; a missing run gives a cell without values.
+def fit_spec(params: Params, table: str) -> TableSpec:
+    """A table with the blocks and columns that the params ask for, and with rows of their own.
+
+    Args:
+        params: `finetuning.protocols` and `tasks` decide, if they leave anything of the table;
+            otherwise all of it is "not run".
+        table: Key of TABLES.
+    """
+    spec = TABLES[table]
+    blocks = [each for each in spec.blocks if each.protocol in params.finetuning.protocols]
+    columns = [each for each in spec.columns if each.task in params.finetuning.tasks]
+    if spec.takes_others:
+        shown = shown_rows(params.tables)
+        others = tuple(
+            Row(row_label(params, slug), slug) for slug in params.rows if slug not in shown
+        )
+        blocks = [replace(block, rows=(*block.rows, *others)) for block in blocks]
+    return replace(
+        spec, blocks=tuple(blocks) or spec.blocks, columns=tuple(columns) or spec.columns
+    )
+
+
+def relative_change(cell: Cell, base: Cell) -> Cell:
+    """100 (value - base) / |base|, percent, of the seeds that both have."""
+    values = {
+        seed: 100 * (value - base.values[seed]) / abs(base.values[seed])
+        for seed, value in cell.values.items()
+        if seed in base.values
+    }
+    return Cell(values, {**base.missing, **cell.missing})
+
+
+def table_records(params: Params, table: str, results: Results) -> list[TableRecord]:
+    """All cells of a table, in the paper's order; a missing run gives a cell without values.
+
+    A cell that the paper leaves empty is left out.
 
     Args:
         params: Rows, seeds, protocols and tasks that the table has.
-        runs: Variant -> seed -> run.
+        table: Key of TABLES.
+        results: The runs.
 
     Returns:
-        Records by protocol, variant, task, which and metric.
-
-    Source: paper 000, Table 1.
+        Records by block, row, column, which, metric and scene.
     """
-    source = f"measured on {params.dataset.name}, params {results_hash(params)}"
     records = []
-    for protocol in params.finetuning.protocols:
-        block = reference_tables()[PROTOCOLS[protocol][1]]
-        for variant, task, which in product(params.rows, params.finetuning.tasks, WHICH):
-            of_seed = runs[variant]
-            label = variant_label(params.variants[variant])
-            tabulated, _, column = TASKS[task]
-            for metric in scalar_metrics(of_seed, protocol, task, which):
-                is_published = metric == tabulated and which == "best"
-                published = block.value(label, column) if is_published else None
-                where = f"{block.paper}, {block.where}: {column}" if published is not None else ""
-                # Scenes that share their frames with training are few, and of interest one by one.
-                for scene in (ALL_SCENES, *sorted(params.labelled.validation_frames)):
-                    records.append(
-                        TableRecord(
-                            table=block.table_id,
-                            protocol=protocol,
-                            variant=label,
-                            task=task,
-                            scene=scene,
-                            metric=metric,
-                            which=which,
-                            cell=gather(of_seed, protocol, task, which, metric, scene),
-                            paper_value=published if scene == ALL_SCENES else None,
-                            paper_column=where if scene == ALL_SCENES else "",
-                            source=source,
-                        )
-                    )
+    for block, row, column, source in fit_spec(params, table).sources():
+        reference = reference_tables()[block.reference]
+        if reference.is_left_empty(row.label, column.label):
+            continue
+        for which, metric, scene, cell in _cells(params, source, results):
+            is_tabulated = metric in (TASKS[source.task][0], RELATIVE_CHANGE)
+            is_comparable = is_tabulated and which == "best" and scene == ALL_SCENES
+            published = reference.value(row.label, column.label) if is_comparable else None
+            records.append(
+                TableRecord(
+                    table=block.reference,
+                    block=block.title,
+                    row=row.label,
+                    column=column.label,
+                    title=column.title,
+                    source=source,
+                    scene=scene,
+                    metric=metric,
+                    which=which,
+                    tabulated=is_tabulated,
+                    cell=cell,
+                    paper_value=published,
+                    paper_place=_place(reference, column.label) if published is not None else "",
+                )
+            )
     return records
 
 
-#: Columns of the csv: those of `TableRecord`, with the cell spelled out.
-CSV_COLUMNS = [
-    name
-    for field in fields(TableRecord)
-    for name in (
-        ("mean", "std", "n", "values", "missing") if field.name == "cell" else (field.name,)
-    )
-]
+def _place(reference: ReferenceTable, column: str) -> str:
+    return f"{reference.paper}, {reference.where}: {column} ({', '.join(reference.datasets)})"
 
 
-def to_csv(records: list[TableRecord]) -> str:
-    """Tidy csv: one line per record, full precision, empty where there is no number.
+def _cells(
+    params: Params, source: Source, results: Results
+) -> Iterator[tuple[str, str, str, Cell]]:
+    """`which`, metric, scene and cell of everything that is recorded of a source."""
+    protocol, task, part = source.protocol, source.task, source.part
+    for which in WHICH:
+        if source.against:
+            cells = [
+                results.cell(row, protocol, task, part=part, which=which)
+                for row in (source.row, source.against)
+            ]
+            yield which, RELATIVE_CHANGE, ALL_SCENES, relative_change(*cells)
+            continue
+        for metric in scalar_metrics(results.runs(source.row, part), protocol, task, which):
+            # Scenes that share their frames with training are few, and of interest one by one.
+            for scene in (ALL_SCENES, *sorted(params.labelled.validation_frames)):
+                cell = results.cell(
+                    source.row, protocol, task, part=part, which=which, metric=metric, scene=scene
+                )
+                yield which, metric, scene, cell
 
-    `values` and `missing` hold `seed=value` and `seed=reason`, separated by semicolons.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        cell = record.cell
-        line = {field.name: getattr(record, field.name) for field in fields(record)}
-        del line["cell"]
-        line |= {
-            "mean": cell.mean,
-            "std": cell.std,
-            "n": len(cell.values),
-            "values": "; ".join(f"{seed}={value!r}" for seed, value in cell.values.items()),
-            "missing": "; ".join(f"{seed}={why}" for seed, why in cell.missing.items()),
-        }
-        writer.writerow(line)
-    return text.getvalue()
+
+def table_files(dataset: str, table: str) -> dict[str, Path]:
+    """What `make-tables` writes for a table: format -> path."""
+    folder = layout.tables_dir(dataset)
+    return {suffix: folder / f"{TABLES[table].name}.{suffix}" for suffix in FORMATS}
 
 
-def table_files(dataset: str) -> dict[str, Path]:
-    """What `make-tables` writes for table 000.t1: name -> path."""
+def figure_files(dataset: str) -> dict[str, Path]:
+    """Paper 000's Figures 3 and 4, which belong to its Table 1: task -> path."""
     folder = layout.tables_dir(dataset)
     return {
-        "csv": folder / "000_table1.csv",
-        "markdown": folder / "000_table1.md",
         "reconstruction": folder / "figure3_reconstruction.png",
         "depth": folder / "figure4_depth.png",
     }

@@ -2,26 +2,33 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from pipeline import layout
 from pipeline.atomic import write_json, write_text
 from pipeline.config import Params, load_params
+from pipeline.reporting import latex, markdown
 from pipeline.reporting.curves import mean_curves, mean_scores
 from pipeline.reporting.figures import draw_depths, draw_reconstructions
 from pipeline.reporting.frame_counts import count_statuses
-from pipeline.reporting.markdown import render
-from pipeline.reporting.results import Run, variant_label
-from pipeline.reporting.tables import read_runs, table1_records, table_files, to_csv
+from pipeline.reporting.results import Results
+from pipeline.reporting.tables import (
+    figure_files,
+    fit_spec,
+    results_hash,
+    table_files,
+    table_records,
+)
+from pipeline.reporting.tidy_csv import to_csv
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError
 from pipeline.stages.scene_lists import scene_names
 
 #: Figures show the representations themselves, without finetuned features (paper 000, section 4.2).
 FIGURE_PROTOCOL = "frozen"
+#: The table that they belong to.
+FIGURE_TABLE = "000.t1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,22 +46,21 @@ def _frame_counts(params: Params) -> dict[str, Counter[str]]:
 
 
 def _load_pictures(params: Params) -> dict[str, dict[str, np.ndarray] | None]:
-    """Row label -> arrays of the first seed's pictures.npz; None where there are none."""
+    """Label of Table 1 -> arrays of the first seed's pictures.npz; None where there are none."""
     pictures: dict[str, dict[str, np.ndarray] | None] = {}
-    for variant in params.rows:
-        folder = layout.finetune_results(params.dataset.name, variant, params.seeds[0])
-        file = folder / "pictures.npz"
-        label = variant_label(params.variants[variant])
-        pictures[label] = dict(np.load(file)) if file.is_file() else None
+    for row in fit_spec(params, FIGURE_TABLE).blocks[0].rows:
+        if row.row in params.rows:
+            folder = layout.finetune_results(params.dataset.name, row.row, params.seeds[0])
+            file = folder / "pictures.npz"
+            pictures[row.label] = dict(np.load(file)) if file.is_file() else None
     return pictures
 
 
-def make_figures(params: Params, files: Mapping[str, Path]) -> dict[str, str]:
+def make_figures(params: Params) -> dict[str, str]:
     """Draw the qualitative figures that the runs have pictures for.
 
     Args:
         params: The run's params.
-        files: What `tables.table_files` returned.
 
     Returns:
         File name -> caption of every figure drawn.
@@ -72,7 +78,7 @@ def make_figures(params: Params, files: Mapping[str, Path]) -> dict[str, str]:
             f"pictures.npz of {params.dataset.name}'s runs show different frames; "
             f"finetune again: delete {layout.finetune_results_dir(params.dataset.name)}"
         )
-    captions = {}
+    captions, files = {}, figure_files(params.dataset.name)
     for task in ("reconstruction", "depth"):
         if task not in params.finetuning.tasks:
             continue
@@ -92,43 +98,36 @@ def make_figures(params: Params, files: Mapping[str, Path]) -> dict[str, str]:
     return captions
 
 
-def _any_result(runs: Mapping[str, Mapping[int, Run]]) -> bool:
-    return any(run.metrics is not None for seeds in runs.values() for run in seeds.values())
-
-
 def run(args: argparse.Namespace) -> None:
-    """Write csv, Markdown and figures of every table in `params.tables`, and what DVC compares.
+    """Write every table in `params.tables` in all formats, figures, and what DVC compares.
 
     Raises:
         StageError: not one run has results.
     """
     params = load_params()
-    check_artifacts(params.dataset.name, ["frames", "labelled_frames"], contents=False)
-    runs = read_runs(params)
-    if not _any_result(runs):
+    dataset = params.dataset.name
+    check_artifacts(dataset, ["frames", "labelled_frames"], contents=False)
+    results = Results(params)
+    runs = {row: results.runs(row) for row in params.rows}
+    if all(run.metrics is None for of_seed in runs.values() for run in of_seed.values()):
         raise StageError(
-            f"{layout.finetune_results_dir(params.dataset.name)}: no results of any row and seed; "
+            f"{layout.finetune_results_dir(dataset)}: no results of any row and seed; "
             "`snakemake --cores 2 all_tables` makes them"
         )
+    frames = _frame_counts(params)
     for table in params.tables:
-        files = TABLES[table](params, runs)
+        records = table_records(params, table, results)
+        figures = make_figures(params) if table == FIGURE_TABLE else {}
+        texts = {
+            "csv": to_csv(records, dataset, results_hash(params)),
+            "md": markdown.render(params, table, results, records, frames, figures),
+            "tex": latex.render(params, table, results, records),
+        }
+        files = table_files(dataset, table)
+        for suffix, text in texts.items():
+            write_text(files[suffix], text)
         print(f"{table}: wrote {', '.join(map(str, files.values()))}")
-    dataset = params.dataset.name
-    for variant in params.rows:
-        write_json(layout.scores(dataset, variant), mean_scores(params, runs, variant))
+    for row in params.rows:
+        write_json(layout.scores(dataset, row), mean_scores(params, runs, row))
     for name, points in mean_curves(params, runs).items():
         write_json(layout.curve(dataset, name), points)
-
-
-def write_table1(params: Params, runs: Mapping[str, Mapping[int, Run]]) -> dict[str, Path]:
-    """Paper 000's Table 1 and Figures 3 and 4; the files written."""
-    files = table_files(params.dataset.name)
-    records = table1_records(params, runs)
-    captions = make_figures(params, files)
-    write_text(files["csv"], to_csv(records))
-    write_text(files["markdown"], render(params, runs, records, _frame_counts(params), captions))
-    return files
-
-
-#: `tables` in params.yaml -> what writes it.
-TABLES = {"000.t1": write_table1}

@@ -2,12 +2,13 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
 
 from pipeline.config import load_params
-from pipeline.reporting.tables import table_files
+from pipeline.reporting.tables import figure_files, table_files
 from pipeline.stages.common import StageError
 
 
@@ -19,24 +20,35 @@ def run(args: argparse.Namespace) -> None:
     """Print the Markdown, laid out on a terminal and as it is elsewhere, then the paths.
 
     Raises:
-        StageError: the tables were not made.
+        StageError: a table was not made.
     """
-    files = table_files(load_params().dataset.name)
-    try:
-        text = files["markdown"].read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise StageError(
-            f"{files['markdown']}: missing; `make tables` or `snakemake --cores 2 all_tables` "
-            "makes it"
-        ) from error
-    # A terminal cannot show the pictures; their paths follow below.
-    text = re.split(r"^## .*\n\n!\[", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
+    params = load_params()
     console = Console()
-    if console.is_terminal:
-        console.print(Markdown(text))
-    else:
-        print(text)
-    print("\nwritten to:")
-    for path in files.values():
+    written: list[Path] = []
+    for table in params.tables:
+        files = table_files(params.dataset.name, table)
+        text = _read(files["md"])
+        if console.is_terminal:
+            console.print(Markdown(text))
+        else:
+            print(text, end="\n\n")
+        written += files.values()
+    print("written to:")
+    for path in (*written, *figure_files(params.dataset.name).values()):
         if path.is_file():
             print(f"  {path}")
+
+
+def _read(file: Path) -> str:
+    """The page without the pictures, which a terminal cannot show; their paths follow below.
+
+    Raises:
+        StageError: it is missing.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise StageError(
+            f"{file}: missing; `make tables` or `snakemake --cores 2 all_tables` makes it"
+        ) from error
+    return re.split(r"^## .*\n\n!\[", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()

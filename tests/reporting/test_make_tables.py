@@ -10,6 +10,7 @@ from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.atomic import write_json
 from pipeline.config import load_params
+from pipeline.reporting.table_specs import TABLES
 from tests.reporting.conftest import write_run
 
 PRESET = Path(__file__).parents[2] / "presets" / "embedded.yaml"
@@ -51,6 +52,7 @@ def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert made == [
         "000_table1.csv",
         "000_table1.md",
+        "000_table1.tex",
         "curves",
         "figure3_reconstruction.png",
         "figure4_depth.png",
@@ -60,9 +62,25 @@ def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["print-tables"]) == 0
     printed = capsys.readouterr().out
     assert "-50.00 ± 0.00 (n=2)" in printed
-    assert "missing (not run)" in printed
+    assert "not run" in printed
     assert "000_table1.csv" in printed
     assert "![" not in printed
+
+
+def test_all_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = Path("params.yaml")
+    listed = ", ".join(f'"{table}"' for table in TABLES)
+    params.write_text(params.read_text().replace('tables: ["000.t1"]', f"tables: [{listed}]"))
+    write_run(folder, "view_geo", 0, SCORES)
+    assert main(["make-tables"]) == 0
+    capsys.readouterr()
+    assert main(["print-tables"]) == 0
+    printed = capsys.readouterr().out
+    for spec in TABLES.values():
+        assert f"# {spec.title}, measured on rooms" in printed
+        for suffix in ("csv", "md", "tex"):
+            assert str(layout.tables_dir("rooms") / f"{spec.name}.{suffix}") in printed
+    assert "12.00 (n=1; seed 1: not run)" in printed
 
 
 def test_no_results_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
