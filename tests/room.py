@@ -222,7 +222,11 @@ def small_params(**changes: Any) -> Params:
             "none": {"losses": []},
             "view": {"losses": ["view"]},
             "geo": {"losses": ["geo"]},
+            "depth": {"losses": ["depth"]},
+            "view_geo": {"losses": ["view", "geo"]},
+            "geo_lin": {"losses": ["geo"], "linear": True},
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
+            "view_geo_d": {"losses": ["view", "geo", "depth"]},
         },
         "first_stage": ["none", "view"],
         "pretrained_on": "boxes",
@@ -248,7 +252,7 @@ def pair_batches(artifacts_dir: Path, params: Params, seed: int = 0, **options: 
     """Batches of both rooms."""
     cache = ByteCache()
     scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
-    options = {"with_voxels": True, **options}
+    options = {"with_voxels": True, "with_depth": True, **options}
     return PairBatches(scenes, params.pretraining, params.geometry.matching, seed, **options)
 
 

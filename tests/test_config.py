@@ -161,3 +161,45 @@ def test_the_match_radius_is_a_few_voxels() -> None:
     content["geometry"]["matching"]["mode"] = "pri3d"
     Params.model_validate(content)
     assert correspondence.MAX_RADIUS_VOXELS == config.MAX_RADIUS_VOXELS
+
+
+def test_a_row_is_the_params_with_its_own_values() -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["variants"] |= {
+        "own": {
+            "losses": ["view"],
+            "learning_rate": 0.01,
+            "encoder": "resnet50",
+            "init_checkpoint": "resnet50.pth",
+            "colour": True,
+            "set_source": 0.01,
+            "set_aggregation": "asymmetric",
+        },
+        "scratch": {"losses": [], "init": "random"},
+    }
+    content["model"] |= {"init": "checkpoint", "init_checkpoint": "resnet18.pth"}
+    content["pretraining"]["augmentation"]["colour"] = False
+    content["second_stage"] |= {"steps": None, "epochs": 3, "learning_rate": 0.05}
+    content["second_stage"] |= {"starts": ["view"], "variants": ["geo", "own"]}
+    params = Params.model_validate(content)
+    assert params.for_row("view") == params
+    own = params.for_row("own")
+    assert (own.model.encoder, own.model.init_checkpoint) == ("resnet50", "resnet50.pth")
+    assert (own.pretraining.learning_rate, own.pretraining.augmentation.colour) == (0.01, True)
+    assert (own.pretraining.sets.source, own.pretraining.sets.aggregation) == (0.01, "asymmetric")
+    assert own.for_row("own") == own
+    assert params.for_row("scratch").model.init == "random"
+    assert params.pretraining.learning_rate == 0.1
+    for row, rate in (("view_then_geo", 0.05), ("view_then_own", 0.01)):
+        second = params.for_row(row).pretraining
+        assert (second.steps, second.epochs, second.learning_rate) == (None, 3, rate)
+    with pytest.raises(KeyError):
+        params.for_row("nowhere")
+
+
+def test_a_file_of_its_own_is_used() -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["variants"]["view"]["init_checkpoint"] = "own.pth"
+    params = Params.model_validate(content)
+    assert params.model.init == "random"
+    assert params.for_row("view").model.init == "checkpoint"

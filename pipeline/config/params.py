@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -23,6 +23,9 @@ from pipeline.yaml_file import YamlError, read_yaml
 
 #: Set by the Snakefile to the copy of params.yaml that a run started with.
 PARAMS_VARIABLE = "PIPELINE_PARAMS"
+
+
+Changed = TypeVar("Changed", bound=Section)
 
 
 class ParamsError(Exception):
@@ -170,6 +173,34 @@ class Params(Section):
             return definition.model_copy(update={"encoder": self.variants[start].encoder})
         return definition
 
+    def for_row(self, row: str) -> "Params":
+        """These params with what a row's variant and stage say otherwise in their place.
+
+        Raises:
+            KeyError: there is no such row.
+        """
+        variant, section, second = self.variant(row), self.pretraining, self.second_stage
+        changes: dict[str, Any] = {}
+        if THEN in row:
+            changes = second.model_dump(include={"steps", "epochs", "learning_rate"})
+        if variant.learning_rate is not None:
+            changes["learning_rate"] = variant.learning_rate
+            changes["moco"] = _changed(section.moco, learning_rate=variant.learning_rate)
+        changes["augmentation"] = _changed(section.augmentation, colour=variant.colour)
+        changes["sets"] = _changed(
+            section.sets, source=variant.set_source, aggregation=variant.set_aggregation
+        )
+        # A file of its own is there to be used.
+        init = variant.init or ("checkpoint" if variant.init_checkpoint else None)
+        model = _changed(
+            self.model,
+            encoder=variant.encoder,
+            init=init,
+            init_checkpoint=variant.init_checkpoint,
+        )
+        pretraining = section.model_copy(update=changes)
+        return self.model_copy(update={"model": model, "pretraining": pretraining})
+
     def values(self, *keys: str) -> dict[str, Any]:
         """Plain values of dotted keys, e.g. `geometry.matching`.
 
@@ -188,6 +219,12 @@ class Params(Section):
         """First 12 hex digits of the sha256 of the named sections (all, if none is named)."""
         content = self.model_dump(mode="json", include=set(sections) or None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _changed(section: Changed, **values: Any) -> Changed:
+    """The section with those values that are not None."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return section.model_copy(update=given)
 
 
 def params_path() -> Path:

@@ -43,6 +43,7 @@ class PairBatch:
         voxel_row: int64 (2B, N), row of `coords`.
         coords: int32 (V, 4), scene of the batch and grid cell, the 3D network's input.
         features: float32 (V, 3), RGB in [0, 1].
+        depth: float32 (2B, H, W), metres, 0 missing; (2B, 0, 0) without depth.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,7 @@ class PairBatch:
     voxel_row: Int64[torch.Tensor, "b2 nv"]
     coords: Int32[torch.Tensor, "v 4"]
     features: Float32[torch.Tensor, "v 3"]
+    depth: Float32[torch.Tensor, "b2 _hd _wd"]
 
     def to(self, device: torch.device) -> "PairBatch":
         """The batch with its tensors on `device`."""
@@ -94,6 +96,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         matching: Matching,
         seed: int,
         with_voxels: bool,
+        with_depth: bool = False,
     ) -> None:
         """Collect the pairs of all scenes.
 
@@ -103,6 +106,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             matching: What counts as one place.
             seed: Of order and sampling.
             with_voxels: Whether the batches carry the 3D input (GEO).
+            with_depth: Whether the batches carry depth (depth proxy loss).
 
         Raises:
             ArtifactError: no scene has a pair that overlaps enough, or an artifact is unreadable.
@@ -112,6 +116,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         self.matching = matching
         self.seed = seed
         self.with_voxels = with_voxels
+        self.with_depth = with_depth
         self._pretraining = pretraining
         self._pairs = {
             name: pairs
@@ -212,17 +217,20 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         else:
             empty = np.empty((len(views), 0), np.int64)
             voxels = (empty, empty, np.empty((0, 4), np.int32), np.empty((0, 3), np.float32))
+        frames = [frame for _, frame in views]
+        depth = np.stack([frame.depth for frame in frames])
         voxel_pixel, voxel_row, coords, features = (torch.from_numpy(array) for array in voxels)
         return PairBatch(
             names=tuple(found.name for found in matches),
             n_redrawn=n_redrawn,
-            images=self._images([frame for _, frame in views], number),
+            images=self._images(frames, number),
             pixel_a=torch.from_numpy(pixel_a).long(),
             pixel_b=torch.from_numpy(pixel_b).long(),
             voxel_pixel=voxel_pixel,
             voxel_row=voxel_row,
             coords=coords,
             features=features,
+            depth=torch.from_numpy(depth if self.with_depth else depth[:, :0, :0]),
         )
 
     def _images(self, frames: list[StoredFrame], number: int) -> Float32[torch.Tensor, "b2 3 h w"]:

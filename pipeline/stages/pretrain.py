@@ -123,12 +123,14 @@ def _batches(params: Params, variant: str, seed: int) -> PairBatches:
     parts = ("train", "validation") if params.dataset.pretrain_split != "train" else ("train",)
     names = sorted(scene for part in parts for scene in split[part])
     folder = layout.artifacts_dir(params.dataset.name)
+    losses = params.variant(variant).losses
     return PairBatches(
         {name: SceneStore(folder, name, cache) for name in names},
-        params.pretraining,
+        params.for_row(variant).pretraining,
         params.geometry.matching,
         seed,
-        with_voxels="geo" in params.variants[variant].losses,
+        with_voxels="geo" in losses,
+        with_depth="depth" in losses,
     )
 
 
@@ -145,8 +147,7 @@ def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str,
                 "seed": item.seed,
                 # Without training nothing but the networks' params decides the weights.
                 "params": used if losses else {"model": used["model"]},
-                "model": result.model.unet.settings,
-                "sparse": result.model.sparse and result.model.sparse.settings,
+                **result.model.settings(),
                 "losses": losses,
                 "steps": result.steps,
                 "n_scenes": len(batches.scenes),

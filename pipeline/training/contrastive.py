@@ -1,69 +1,107 @@
-"""The networks of VIEW and GEO and their losses on one batch."""
+"""The networks of VIEW, GEO and the depth proxy, and what they make of one batch of pairs."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from pipeline.config import Contrast, Model, Variant
+from pipeline.config import Model, Variant
 from pipeline.data.pairs import PairBatch
-from pipeline.losses.info_nce import point_info_nce
-from pipeline.models.heads import EmbeddingHead
+from pipeline.models.heads import EmbeddingHead, PlainHead, resize
 from pipeline.models.sparse_unet import SparseUNet
 from pipeline.models.unet import UNet2D
-from pipeline.training.optimisation import Loss
+from pipeline.training.networks import Networks
+
+#: Losses that compare the 2D embedding.
+EMBEDDED = frozenset({"view", "geo", "set"})
 
 
-class ContrastiveModel(nn.Module):
-    """What pretraining trains; only `unet` is kept for downstream tasks.
+@dataclass(frozen=True)
+class Outputs:
+    """What the networks make of B pairs; None is what no loss asks for.
+
+    Attributes:
+        maps: float (2B, D, h, w), embeddings at half the images' size.
+        voxels: float (V, D'), embeddings of the voxels.
+        depth: float (2B, H, W), metres.
+    """
+
+    maps: Float[Tensor, "b2 d h2 w2"] | None
+    voxels: Float[Tensor, "v dv"] | None
+    depth: Float[Tensor, "b2 h w"] | None
+
+
+class ContrastiveModel(Networks):
+    """The networks that a variant's losses need.
 
     Attributes:
         unet: the 2D network.
-        head_view: 1x1 convolution to the embedding that VIEW (and GEO) compare.
+        head_view: 1x1 convolution to the embedding that VIEW, GEO and sets compare; None without.
         sparse: the 3D network; None without GEO.
         lin2d: (lin): linear layer on the 2D side of GEO; None without.
-        lin3d: (lin): linear layer on the 3D side of GEO; None without.
+        lin3d: (lin) of Pri3D's code: linear layer on the 3D side of GEO; None without.
+        head_depth: 1x1 convolution to the depth of the depth proxy loss; None without.
 
-    Source: paper 000 Figure 2; spec C.1-C.3, F.1 items 2 and 3. Without (lin), GEO compares the
-    2D embedding with the 3D network's output directly, both `embedding_dim` wide (the papers
-    leave this width open); with (lin) both sides get a layer of their own, as in the code.
+    Source: paper 000 Figure 2; spec C.1-C.3, C.5, F.1 items 2 and 3. Without (lin), GEO compares
+    the 2D embedding with the 3D network's output directly, both `embedding_dim` wide (the papers
+    leave this width open). With (lin) and one layer the 3D network's output is `linear_dim` wide
+    (paper 000: 96, MinkUNet34C's own) and the 2D embedding is projected to it; with two layers it
+    is as wide as the 3D network's last stage (code: 96) and both sides are projected.
     """
 
     def __init__(self, model: Model, variant: Variant, seed: int) -> None:
-        """Build the networks with the initial weights of a seed.
+        """Build the networks that a variant's losses need, with the initial weights of a seed.
 
         The 2D networks are drawn first, so that all variants of a seed start from the same ones.
 
         Args:
-            model: Sizes and start of the networks.
+            model: Sizes of the networks.
             variant: Which losses are on.
             seed: Of the initial weights.
         """
         super().__init__()
-        geo = "geo" in variant.losses
+        losses = set(variant.losses)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.unet = UNet2D(model.encoder, model.width, model.feature_channels)
-            dim = model.embedding_dim or self.unet.feature_channels
-            self.head_view = EmbeddingHead(self.unet.feature_channels, dim)
-            self.sparse = (
-                SparseUNet(
+            channels = self.unet.feature_channels
+            width = model.embedding_dim or channels
+            self.head_view = EmbeddingHead(channels, width) if losses & EMBEDDED else None
+            self.sparse: SparseUNet | None = None
+            self.lin2d: nn.Linear | None = None
+            self.lin3d: nn.Linear | None = None
+            if "geo" in losses:
+                both = variant.linear and model.linear_layers == "two"
+                width_3d = model.sparse_planes[-1] if both else model.linear_dim
+                self.sparse = SparseUNet(
                     in_channels=3,
-                    out_channels=dim,
+                    out_channels=width_3d if variant.linear else width,
                     planes=model.sparse_planes,
                     blocks=model.sparse_blocks,
                     stem_channels=model.sparse_stem_channels,
                     backend=model.sparse_backend,
                 )
-                if geo
-                else None
-            )
-            linear = geo and variant.linear
-            self.lin2d = nn.Linear(dim, model.linear_dim) if linear else None
-            self.lin3d = nn.Linear(dim, model.linear_dim) if linear else None
+                self.lin2d = nn.Linear(width, model.linear_dim) if variant.linear else None
+                self.lin3d = nn.Linear(width_3d, model.linear_dim) if both else None
+            self.head_depth = PlainHead(channels, 1) if "depth" in losses else None
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d _h2 _w2"]:
-        """Embedding maps of images, at half their size."""
-        return self.head_view(self.unet(images))
+    def forward(self, batch: PairBatch) -> Outputs:
+        """What the losses need of a batch on the model's device."""
+        features, size = self.unet(batch.images), (batch.images.shape[-2], batch.images.shape[-1])
+        maps = voxels = depth = None
+        if self.head_view is not None:
+            maps = self.head_view(features)
+        if self.sparse is not None:
+            voxels = self.sparse(batch.coords, batch.features)
+        if self.head_depth is not None:
+            depth = resize(self.head_depth(features), size)[:, 0]
+        return Outputs(maps, voxels, depth)
+
+    def settings(self) -> dict[str, Any]:
+        """With those of the 3D network, None without."""
+        return {**super().settings(), "sparse": self.sparse and self.sparse.settings}
 
 
 def gather_pixels(
@@ -85,41 +123,3 @@ def gather_pixels(
     cell = (pixel // width // 2) * cells_wide + pixel % width // 2
     offset = torch.arange(len(maps), device=maps.device)[:, None] * maps[0, 0].numel()
     return maps.permute(0, 2, 3, 1).flatten(0, 2)[cell + offset]
-
-
-def contrastive_loss(
-    model: ContrastiveModel, variant: Variant, contrast: Contrast, batch: PairBatch
-) -> Loss:
-    """VIEW and GEO of one batch, each with weight 1, GEO as the mean over both views.
-
-    Args:
-        model: The networks.
-        variant: Which losses are on.
-        contrast: Temperature, symmetry and negatives.
-        batch: On the model's device.
-
-    Source: paper 000 section 3.1; spec C.4.
-    """
-
-    def info_nce(a: Tensor, b: Tensor) -> Tensor:
-        return point_info_nce(a, b, contrast.temperature, contrast.symmetric, contrast.negatives)
-
-    width = batch.images.shape[-1]
-    maps = model(batch.images)
-    losses = {}
-    if "view" in variant.losses:
-        maps_a, maps_b = maps.chunk(2)
-        losses["view"] = info_nce(
-            gather_pixels(maps_a, batch.pixel_a, width), gather_pixels(maps_b, batch.pixel_b, width)
-        )
-    if model.sparse is not None:
-        pixels = gather_pixels(maps, batch.voxel_pixel, width)
-        voxels = model.sparse(batch.coords, batch.features)[batch.voxel_row]
-        if model.lin2d is not None and model.lin3d is not None:
-            pixels, voxels = model.lin2d(pixels), model.lin3d(voxels)
-        losses["geo"] = info_nce(pixels, voxels)
-    return Loss(
-        total=torch.stack(list(losses.values())).sum(),
-        parts={name: float(value.detach()) for name, value in losses.items()},
-        batch=", ".join(batch.names),
-    )

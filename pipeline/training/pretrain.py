@@ -1,26 +1,19 @@
-"""Contrastive pretraining of one variant and seed, resumable at any step."""
+"""Pretraining of one row and seed, resumable at any step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from pipeline.config import Params
 from pipeline.data.pairs import PairBatches, batch_stream
-from pipeline.models.loading import load_torchvision_encoder
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
-from pipeline.training.contrastive import ContrastiveModel, contrastive_loss
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.interruption import Interrupted, StopRequest
-from pipeline.training.optimisation import (
-    Loss,
-    Progress,
-    make_sgd,
-    place,
-    poly_rate,
-    seed_torch,
-    train,
-)
+from pipeline.training.methods import Method, make_method
+from pipeline.training.networks import Networks
+from pipeline.training.optimisation import Loss, Progress, place, seed_torch, train
 
 
 @dataclass
@@ -34,7 +27,7 @@ class Pretrained:
         n_redrawn: pairs without a match that were replaced by others.
     """
 
-    model: ContrastiveModel
+    model: Networks
     steps: int
     history: list[dict[str, float]]
     n_redrawn: int
@@ -44,20 +37,14 @@ class Pretrained:
 HISTORY_POINTS = 50
 
 
-def initial_model(params: Params, variant: str, seed: int) -> ContrastiveModel:
-    """Networks before training: random from the seed, the encoder perhaps from a checkpoint."""
-    definition = params.variants[variant]
-    model = ContrastiveModel(params.model, definition, seed)
-    checkpoint = definition.init_checkpoint or params.model.init_checkpoint
-    if checkpoint is not None:
-        load_torchvision_encoder(checkpoint, model.unet)
-    return model
-
-
-def pretraining_steps(params: Params, batches: PairBatches) -> int:
-    """Optimiser steps of the whole training: as given, or from the epochs."""
-    section = params.pretraining
-    return section.steps or max(1, section.epochs * len(batches) // section.accumulation)
+def batch_loss(method: Method, batch: Any) -> Loss:
+    """All losses of one batch on the networks' device, and their sum."""
+    losses = method.losses(method.networks(batch), batch)
+    return Loss(
+        total=torch.stack(list(losses.values())).sum(),
+        parts={name: float(value.detach()) for name, value in losses.items()},
+        batch=", ".join(batch.names),
+    )
 
 
 def pretrain(
@@ -87,6 +74,8 @@ def pretrain(
         not the run was interrupted.
 
     Raises:
+        NoCheckpointError: the variant starts from a checkpoint, and none is given.
+        CheckpointError: the checkpoint, or a state of this run, does not fit.
         TrainingError: a loss is not finite.
         WorkerError: a process that makes batches was killed.
         LostProcessError: another process has ended.
@@ -96,14 +85,14 @@ def pretrain(
     0.1 (Pri3D's schedule falls to 0.001 within 180 steps, longer than short runs' memory), and
     moves once a step where a step has parts.
     """
-    section, definition = params.pretraining, params.variants[variant]
-    model = place(initial_model(params, variant, seed), device)
+    section, method = params.pretraining, make_method(params, variant, seed)
+    model = place(method.networks, device)
     result = Pretrained(model=model, steps=0, history=[], n_redrawn=0)
-    if not definition.losses:
+    if not params.variant(variant).losses:
         return result
     stop = stop or StopRequest()
-    steps, parts = pretraining_steps(params, batches), section.accumulation
-    optimizer = make_sgd(model.parameters(), section)
+    steps, parts = method.steps(batches), section.accumulation
+    optimizer = method.make_optimizer()
     recent: dict[str, float] = {}
     stretch = max(1, steps // HISTORY_POINTS)
     if (found := processes.from_main(checkpoints.load_latest)) is not None:
@@ -115,12 +104,11 @@ def pretrain(
         if processes.is_main:
             print(f"{variant} seed {seed}: resumed after step {result.steps}", flush=True)
     numbers = processes.own(range(result.steps * parts, steps * parts), parts)
-    progress = Progress(f"pretrain {variant} s{seed}", steps, section.batch_pairs, "pairs")
-    initial_rate = definition.learning_rate or section.learning_rate
+    progress = Progress(f"pretrain {variant} s{seed}", steps, method.items_per_step, method.items)
     saved, n_redrawn = result.steps, 0
 
     def rate(step: int) -> float:
-        return poly_rate(initial_rate, step, steps, section.poly_power)
+        return method.rate(step, steps)
 
     def save(done: int) -> None:
         nonlocal saved
@@ -144,7 +132,7 @@ def pretrain(
             batch = next(stream)
             n_redrawn += batch.n_redrawn
             seed_torch(seed, number)
-            yield contrastive_loss(model, definition, section.contrast, batch.to(device))
+            yield batch_loss(method, batch.to(device))
 
     def after_step(done: int, losses: dict[str, float]) -> None:
         nonlocal recent, n_redrawn

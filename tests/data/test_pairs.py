@@ -65,6 +65,19 @@ def test_images_are_normalised_frames(artifacts):
     assert batch.images.shape == (4, 3, *SIZE)
 
 
+def test_depth_is_that_of_the_frames_or_left_out(artifacts):
+    batches = pair_batches(artifacts, small_params())
+    batch = batches[0]
+    ids = np.array([frame_ids(name) for name in batch.names]).T.reshape(-1)
+    for depth, frame_id in zip(batch.depth.numpy(), ids, strict=True):
+        exact = render(POSES[frame_id])[0]
+        assert np.abs(depth - exact)[depth > 0].max() < 1e-3
+        assert (depth == 0).sum() == (6 * 9 if frame_id == 3 else 0)
+    without = pair_batches(artifacts, small_params(), with_depth=False)[0]
+    assert without.depth.shape == (4, 0, 0)
+    assert torch.equal(without.images, batch.images)
+
+
 def test_batches_depend_only_on_seed_and_number(artifacts):
     params = small_params()
     one, other = pair_batches(artifacts, params), pair_batches(artifacts, params, with_voxels=False)

@@ -60,7 +60,7 @@ def test_full_disk_while_storing_the_result(undisturbed, tmp_path, capsys, monke
         assert names(models) == set()
         subprocess.run(["mount", "-o", "remount,size=64m", str(models)], check=True)
         # The last checkpoint was kept: there is nothing left to train.
-        monkeypatch.setattr("pipeline.training.pretrain.contrastive_loss", None)
+        monkeypatch.setattr("pipeline.training.pretrain.batch_loss", None)
         assert main(PRETRAIN) == 0
         assert MODEL.read_bytes() == undisturbed
 

@@ -63,7 +63,7 @@ def test_params_edited_during_the_run_keep_the_checkpoint(enter, monkeypatch, ca
     # The edit undone, the finished checkpoint is stored without training.
     monkeypatch.setattr(stage, "pretrain", original)
     write_params(small_params())
-    monkeypatch.setattr("pipeline.training.pretrain.contrastive_loss", None)
+    monkeypatch.setattr("pipeline.training.pretrain.batch_loss", None)
     assert main(ARGUMENTS) == 0
     assert FOLDER.is_dir()
 
@@ -104,7 +104,7 @@ def test_only_training_scenes_if_asked_for(enter):
 def test_errors_name_the_cause(enter, capsys):
     enter(small_params())
     assert main(["pretrain", "--variant", "wrong", *OPTIONS]) == 1
-    assert "no variant 'wrong'; known: geo, none, view" in capsys.readouterr().err
+    assert "no variant 'wrong'; known: depth, geo, geo_lin, none, view" in capsys.readouterr().err
     layout.artifact(layout.artifacts_dir("boxes"), "room_b", "overlaps").unlink()
     assert main(ARGUMENTS) == 1
     assert "overlaps.parquet: missing" in capsys.readouterr().err

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
-from pipeline.config import Contrast, Params, Variant
+from pipeline.config import Params, Variant
+from pipeline.losses.depth_proxy import depth_proxy
+from pipeline.losses.info_nce import point_info_nce
 from pipeline.training import pretrain as module
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.contrastive import ContrastiveModel, contrastive_loss, gather_pixels
+from pipeline.training.contrastive import ContrastiveModel, gather_pixels
+from pipeline.training.methods import make_method
 from pipeline.training.optimisation import TrainingError
-from pipeline.training.pretrain import initial_model, pretrain, pretraining_steps
+from pipeline.training.pretrain import batch_loss, pretrain
 from tests.room import pair_batches, small_params
 
 CPU = torch.device("cpu")
@@ -33,7 +36,7 @@ def test_gather_takes_the_half_resolution_cell():
     assert torch.equal(gathered, torch.stack([torch.stack(row) for row in expected]))
 
 
-@pytest.mark.parametrize("variant", ["view", "geo", "view_geo_lin"])
+@pytest.mark.parametrize("variant", ["view", "geo", "depth", "view_geo_lin"])
 def test_loss_goes_down(artifacts, tmp_path, variant):
     params = small_params(pretraining={"steps": 25})
     history = run(artifacts, tmp_path, variant, params=params).history
@@ -44,9 +47,10 @@ def test_loss_goes_down(artifacts, tmp_path, variant):
     assert last < first - 0.2 * len(losses)
 
 
-def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch):
-    whole = run(artifacts, tmp_path / "whole")
-    original, calls = module.contrastive_loss, []
+@pytest.mark.parametrize("variant", ["depth", "view_geo_d", "view_geo_lin"])
+def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch, variant):
+    whole = run(artifacts, tmp_path / "whole", variant)
+    original, calls = module.batch_loss, []
 
     def killed(*args):
         calls.append(1)
@@ -54,11 +58,11 @@ def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(module, "contrastive_loss", killed)
+    monkeypatch.setattr(module, "batch_loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(artifacts, tmp_path / "killed")
-    monkeypatch.setattr(module, "contrastive_loss", original)
-    resumed = run(artifacts, tmp_path / "killed")
+        run(artifacts, tmp_path / "killed", variant)
+    monkeypatch.setattr(module, "batch_loss", original)
+    resumed = run(artifacts, tmp_path / "killed", variant)
     assert len(calls) == 6  # steps 0..4, of which 0..2 are in the checkpoint
     assert_equal(whole.model, resumed.model)
     assert whole.history == resumed.history
@@ -67,7 +71,7 @@ def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch
 
 def test_a_finished_run_is_not_trained_again(artifacts, tmp_path, monkeypatch):
     first = run(artifacts, tmp_path)
-    monkeypatch.setattr(module, "contrastive_loss", None)
+    monkeypatch.setattr(module, "batch_loss", None)
     assert_equal(first.model, run(artifacts, tmp_path).model)
 
 
@@ -79,12 +83,14 @@ def test_variants_of_a_seed_start_equal(artifacts):
     }
     for model in models.values():
         assert_equal(models["none"].unet, model.unet)
-        assert_equal(models["none"].head_view, model.head_view)
+        if model.head_view is not None:
+            assert_equal(models["view"].head_view, model.head_view)
+    assert models["none"].head_view is models["depth"].head_view is None
+    assert_equal(models["geo"].sparse, models["view_geo_d"].sparse)
     other = ContrastiveModel(params.model, params.variants["none"], seed=4).unet
     assert not torch.equal(other.encoder.conv1.weight, models["none"].unet.encoder.conv1.weight)
     assert models["view"].sparse is None
     assert models["geo"].lin2d is None
-    assert models["view_geo_lin"].lin3d.out_features == params.model.linear_dim
 
 
 def test_no_losses_keeps_the_initial_weights(artifacts, tmp_path):
@@ -92,6 +98,7 @@ def test_no_losses_keeps_the_initial_weights(artifacts, tmp_path):
     assert result.steps == 0
     initial = ContrastiveModel(small_params().model, Variant(losses=[]), seed=0)
     assert_equal(initial, result.model)
+    assert {name.partition(".")[0] for name in result.model.state_dict()} == {"unet"}
     assert not list(tmp_path.iterdir())
 
 
@@ -105,7 +112,7 @@ def test_a_variant_may_start_from_a_file_of_its_own(tmp_path):
     params = Params.model_validate(content)
     for variant, name in (("view", "models"), ("geo", "its_own")):
         expected = torch.load(tmp_path / f"{name}.pth", weights_only=True)
-        found = initial_model(params, variant, seed=0).unet.encoder.state_dict()
+        found = make_method(params, variant, seed=0).networks.unet.encoder.state_dict()
         assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
 
 
@@ -121,7 +128,7 @@ def test_accumulation_counts_steps_not_parts(artifacts, tmp_path):
     params = small_params(pretraining={"steps": None, "epochs": 2, "accumulation": 2})
     batches = pair_batches(artifacts, params)
     assert len(batches) == 10  # ten pairs, one in each part
-    assert pretraining_steps(params, batches) == 10
+    assert make_method(params, "view", 0).steps(batches) == 10
     params = small_params(pretraining={"steps": 3, "accumulation": 2})
     assert run(artifacts, tmp_path, "view", params=params).steps == 3
 
@@ -129,13 +136,83 @@ def test_accumulation_counts_steps_not_parts(artifacts, tmp_path):
 def test_geo_without_linear_layers_shares_the_view_embedding(artifacts):
     params = small_params()
     batch = pair_batches(artifacts, params)[0]
-    model = ContrastiveModel(params.model, Variant(losses=["view", "geo"]), seed=0)
-    loss = contrastive_loss(model, Variant(losses=["view", "geo"]), Contrast(n_matches=64), batch)
+    method = make_method(params, "view_geo", seed=0)
+    loss = batch_loss(method, batch)
     assert loss.total.item() == pytest.approx(loss.parts["view"] + loss.parts["geo"], rel=1e-5)
     chance = torch.log(torch.tensor(64.0))
     assert abs(loss.parts["geo"] - chance) < 1.5
     loss.total.backward()
-    assert all(p.grad is not None for p in model.parameters())
+    assert all(p.grad is not None for p in method.networks.parameters())
+
+
+@pytest.mark.parametrize(
+    ("layers", "width_3d", "lin3d"),
+    [
+        ("one", 6, None),  # paper 000: the 3D output is linear_dim wide and stays as it is
+        ("two", 10, (10, 6)),  # Pri3D's code: that of the last stage, projected too
+    ],
+)
+def test_linear_layers(artifacts, layers, width_3d, lin3d):
+    model = {"linear_layers": layers, "sparse_planes": [8, 8, 8, 10], "linear_dim": 6}
+    params = small_params(model=model)
+    method = make_method(params, "geo_lin", seed=0)
+    networks = method.networks
+    assert (networks.lin2d.in_features, networks.lin2d.out_features) == (8, 6)
+    assert networks.sparse.settings["out_channels"] == width_3d
+    found = networks.lin3d and (networks.lin3d.in_features, networks.lin3d.out_features)
+    assert found == lin3d
+    batch = pair_batches(artifacts, params)[0]
+    loss = batch_loss(method, batch)
+    loss.total.backward()
+    assert all(p.grad.abs().sum() > 0 for name, p in networks.named_parameters() if "lin" in name)
+    # GEO sees the layers: what it compares is what they make.
+    outputs = networks(batch)
+    pixels = networks.lin2d(gather_pixels(outputs.maps, batch.voxel_pixel, batch.images.shape[-1]))
+    voxels = outputs.voxels[batch.voxel_row]
+    voxels = voxels if networks.lin3d is None else networks.lin3d(voxels)
+    expected = point_info_nce(pixels, voxels, 0.4)
+    assert method.losses(outputs, batch)["geo"] == expected
+
+
+def test_view_does_not_see_the_linear_layers(artifacts):
+    params = small_params()
+    batch = pair_batches(artifacts, params)[0]
+    losses = {}
+    for variant in ("view_geo", "view_geo_lin"):
+        losses[variant] = batch_loss(make_method(params, variant, seed=0), batch).parts
+    assert losses["view_geo"]["view"] == losses["view_geo_lin"]["view"]
+    assert losses["view_geo"]["geo"] != losses["view_geo_lin"]["geo"]
+
+
+def test_negatives_of_the_batch(artifacts):
+    """The option reaches the loss: more negatives, a larger loss, of VIEW and of GEO."""
+    batch = pair_batches(artifacts, small_params())[0]
+    found = {}
+    for negatives in ("pair", "batch"):
+        contrast = {"n_matches": 64, "negatives": negatives}
+        params = small_params(pretraining={"contrast": contrast})
+        found[negatives] = batch_loss(make_method(params, "view_geo", 0), batch).parts
+    method = make_method(small_params(), "view", 0)
+    maps_a, maps_b = method.networks(batch).maps.chunk(2)
+    pixels = gather_pixels(maps_a, batch.pixel_a, 64), gather_pixels(maps_b, batch.pixel_b, 64)
+    for negatives, parts in found.items():
+        assert parts["view"] == point_info_nce(*pixels, 0.4, negatives=negatives).item()
+    assert all(found["batch"][name] > found["pair"][name] for name in ("view", "geo"))
+
+
+def test_depth_proxy_is_the_mean_of_both_views_times_its_weight(artifacts):
+    depth = {"alpha_m": 0.2, "combine": "sum", "weight": 3.0}
+    params = small_params(pretraining={"depth": depth})
+    batch = pair_batches(artifacts, params)[0]
+    method = make_method(params, "depth", seed=0)
+    features = method.networks.unet(batch.images)
+    head = method.networks.head_depth
+    predicted = torch.nn.functional.interpolate(
+        head(features), batch.depth.shape[-2:], mode="bilinear", align_corners=True
+    )[:, 0]
+    a, b = (depth_proxy(predicted[i : i + 2], batch.depth[i : i + 2], 0.2, "sum") for i in (0, 2))
+    assert batch_loss(method, batch).parts["depth"] == pytest.approx(1.5 * (a + b).item())
+    assert set(dict(method.networks.named_children())) == {"unet", "head_depth"}
 
 
 def test_diverging_run_names_the_pairs(artifacts, tmp_path):

@@ -114,7 +114,7 @@ def test_a_killed_data_loader_process_is_named_and_the_training_goes_on(
     enter, undisturbed, monkeypatch, capsys
 ):
     enter(training_params(workers=1))
-    original, steps = pretraining.contrastive_loss, []
+    original, steps = pretraining.batch_loss, []
 
     def loss(*args):
         steps.append(1)
@@ -125,7 +125,7 @@ def test_a_killed_data_loader_process_is_named_and_the_training_goes_on(
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining, "contrastive_loss", loss)
+        patch.setattr(pretraining, "batch_loss", loss)
         assert main(list(PRETRAIN)) == 1
     error = capsys.readouterr().err
     assert "a process that makes batches (pretraining.workers: 1) was killed" in error

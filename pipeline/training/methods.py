@@ -1,0 +1,110 @@
+"""How a variant is pretrained, apart from its data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.optim import SGD
+
+from pipeline.config import Params
+from pipeline.models.loading import CheckpointError, load_torchvision_encoder
+from pipeline.training.contrastive import ContrastiveModel
+from pipeline.training.networks import Networks
+from pipeline.training.optimisation import make_sgd, poly_rate
+from pipeline.training.pair_losses import PAIR_LOSSES
+
+
+class NoCheckpointError(CheckpointError):
+    """A variant starts from a checkpoint, and params.yaml names none."""
+
+    def __init__(self) -> None:
+        super().__init__("no checkpoint given")
+
+
+class Batches(Protocol):
+    """Batch number -> batch."""
+
+    def __len__(self) -> int:
+        """Batches of one epoch."""
+        ...
+
+    def __getitem__(self, number: int) -> Any:
+        """Batch `number`, counted over all epochs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pretrain a UNet.
+
+    Attributes:
+        networks: what is trained.
+        losses: (what the networks return, batch) -> the summands by name; none: no training.
+        make_optimizer: () -> SGD on what is trained.
+        rate: (step, steps) -> learning rate.
+        steps: batches -> optimiser steps of the whole training.
+        items: name of what a batch holds.
+        items_per_step: and how many of them a step has.
+    """
+
+    networks: Networks
+    losses: Callable[[Any, Any], Mapping[str, Tensor]]
+    make_optimizer: Callable[[], SGD]
+    rate: Callable[[int, int], float]
+    steps: Callable[[Batches], int]
+    items: str
+    items_per_step: int
+
+
+def steps_of_epochs(steps: int | None, epochs: int, batches: int, accumulation: int) -> int:
+    """Optimiser steps of the whole training: as given, or from the epochs."""
+    return steps or max(1, epochs * batches // accumulation)
+
+
+def pair_method(params: Params, row: str, seed: int) -> Method:
+    """Losses on frame pairs, with their sum as Pri3D trains it.
+
+    Args:
+        params: Sections model and pretraining, of `Params.for_row`.
+        row: Which losses are on.
+        seed: Of the initial weights.
+
+    Source: paper 000 section 4.1.1; spec C.4-C.6.
+    """
+    section, variant = params.pretraining, params.variant(row)
+    networks = ContrastiveModel(params.model, variant, seed)
+    return Method(
+        networks=networks,
+        losses=lambda outputs, batch: {
+            name: PAIR_LOSSES[name](networks, outputs, batch, section) for name in variant.losses
+        },
+        make_optimizer=lambda: make_sgd(networks.parameters(), section),
+        rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),
+        steps=lambda batches: steps_of_epochs(
+            section.steps, section.epochs, len(batches), section.accumulation
+        ),
+        items="pairs",
+        items_per_step=section.batch_pairs,
+    )
+
+
+def make_method(params: Params, row: str, seed: int) -> Method:
+    """How a row is pretrained, before its first step.
+
+    Args:
+        params: Sections model, pretraining and the variant are used.
+        row: Key of `params.variants`, or a row of the second stage.
+        seed: Of the initial weights.
+
+    Raises:
+        NoCheckpointError: it starts from a checkpoint, and none is given.
+        CheckpointError: that cannot be used.
+    """
+    params = params.for_row(row)
+    method = pair_method(params, row, seed)
+    if params.model.init == "checkpoint":
+        if params.model.init_checkpoint is None:
+            raise NoCheckpointError
+        load_torchvision_encoder(params.model.init_checkpoint, method.networks.unet)
+    return method

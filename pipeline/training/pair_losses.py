@@ -1,0 +1,61 @@
+"""The losses on frame pairs, by the names that variants use."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from pipeline.config import Pretraining
+from pipeline.data.pairs import PairBatch
+from pipeline.losses.depth_proxy import depth_proxy
+from pipeline.losses.info_nce import point_info_nce
+from pipeline.training.contrastive import ContrastiveModel, Outputs, gather_pixels
+
+#: (networks, what they made of the batch, the batch, options) -> scalar.
+PairLoss = Callable[[ContrastiveModel, Outputs, PairBatch, Pretraining], Tensor]
+
+
+def _contrast(a: Tensor, b: Tensor, section: Pretraining) -> Tensor:
+    """PointInfoNCE as `contrast` says."""
+    options = section.contrast
+    return point_info_nce(a, b, options.temperature, options.symmetric, options.negatives)
+
+
+def _view(
+    model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
+) -> Tensor:
+    """VIEW: matched pixels of both frames (paper 000 section 3.1; spec C.4)."""
+    assert outputs.maps is not None
+    width = batch.images.shape[-1]
+    maps_a, maps_b = outputs.maps.chunk(2)
+    pixels_a = gather_pixels(maps_a, batch.pixel_a, width)
+    return _contrast(pixels_a, gather_pixels(maps_b, batch.pixel_b, width), section)
+
+
+def _geo(
+    model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
+) -> Tensor:
+    """GEO: pixels and their voxels, the mean over both views (paper 000 section 3.1; spec C.4)."""
+    assert outputs.maps is not None
+    assert outputs.voxels is not None
+    pixels = gather_pixels(outputs.maps, batch.voxel_pixel, batch.images.shape[-1])
+    voxels = outputs.voxels[batch.voxel_row]
+    if model.lin2d is not None:
+        pixels = model.lin2d(pixels)
+    if model.lin3d is not None:
+        voxels = model.lin3d(voxels)
+    return _contrast(pixels, voxels, section)
+
+
+def _depth(
+    model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
+) -> Tensor:
+    """Depth proxy of all pixels with depth, the mean over both views (spec C.5), weighted."""
+    assert outputs.depth is not None
+    options = section.depth
+    views = zip(outputs.depth.chunk(2), batch.depth.chunk(2), strict=True)
+    a, b = (depth_proxy(*view, options.alpha_m, options.combine) for view in views)
+    return options.weight * (a + b) / 2
+
+
+#: Name in a variant's `losses` -> the loss.
+PAIR_LOSSES: dict[str, PairLoss] = {"view": _view, "geo": _geo, "depth": _depth}
