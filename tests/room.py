@@ -220,6 +220,7 @@ def small_params(**changes: Any) -> Params:
         },
         "variants": {
             "none": {"losses": []},
+            "imagenet": {"losses": [], "init": "checkpoint"},
             "view": {"losses": ["view"]},
             "geo": {"losses": ["geo"]},
             "depth": {"losses": ["depth"]},

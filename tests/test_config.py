@@ -203,3 +203,19 @@ def test_a_file_of_its_own_is_used() -> None:
     params = Params.model_validate(content)
     assert params.model.init == "random"
     assert params.for_row("view").model.init == "checkpoint"
+
+
+def test_a_training_needs_the_checkpoint_that_it_starts_from(tmp_path: Path) -> None:
+    """A row that is not trained may lack it: the tables say so."""
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["variants"]["none"] = {"losses": [], "init": "checkpoint"}
+    Params.model_validate(content)
+    content["variants"]["view"]["init"] = "checkpoint"
+    needed = r"variant view starts from a checkpoint: name its file in model.init_checkpoint or"
+    with pytest.raises(ValidationError, match=needed):
+        Params.model_validate(content)
+    content["variants"]["view"]["init_checkpoint"] = "own.pth"
+    Params.model_validate(content)
+    content["second_stage"] |= {"starts": ["none"], "variants": ["geo"]}
+    with pytest.raises(ValidationError, match="variant none starts from a checkpoint"):
+        Params.model_validate(content)

@@ -153,6 +153,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _checkpoints_are_given(self) -> "Params":
+        """A row without losses may lack its checkpoint: the tables say so. No training can."""
+        trained = [name for name in self.first_stage if self.variants[name].losses]
+        for name in dict.fromkeys([*trained, *self.second_stage.starts]):
+            model = self.for_row(name).model
+            if model.init == "checkpoint" and model.init_checkpoint is None:
+                raise ValueError(
+                    f"variant {name} starts from a checkpoint: name its file in "
+                    f"model.init_checkpoint or variants.{name}.init_checkpoint"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _held_out_frames_are_not_pretrained_on(self) -> "Params":
         if self.dataset.pretrain_split == "train" and self.labelled.validation_frames:
             raise ValueError(

@@ -26,6 +26,10 @@ class CheckpointError(Exception):
     """Weights that cannot be used; the text names the file and the tensors."""
 
 
+class NotPretrainedError(CheckpointError):
+    """A row of the tables has no weights to start from; the text says why."""
+
+
 def _load_torch(file: Path) -> object:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
@@ -145,11 +149,15 @@ def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
             `metadata.json`, of which `model` holds the constructor's arguments.
 
     Raises:
+        NotPretrainedError: the run has noted that there was nothing to pretrain from.
         CheckpointError: missing or unreadable files, or tensors that do not fit each other.
     """
     metadata_file, weights_file = Path(folder) / "metadata.json", Path(folder) / "model.safetensors"
     try:
-        unet = UNet2D(**json.loads(metadata_file.read_text(encoding="utf-8"))["model"])
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        if "skipped" in metadata:
+            raise NotPretrainedError(metadata["skipped"])
+        unet = UNet2D(**metadata["model"])
     except OSError as error:
         raise CheckpointError(f"{metadata_file}: {error.strerror}; was it pretrained?") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -199,10 +199,9 @@ def _start(params: Params, spec: TableSpec) -> str:
     starts: dict[str, list[str]] = {}
     for slug, label in _slugs(spec).items():
         if _is_defined(params, slug):
-            variant = params.variants[slug.partition(THEN)[0]]
-            init = variant.init or params.model.init
-            file = variant.init_checkpoint or params.model.init_checkpoint
-            words = "random" if init == "random" else f"checkpoint {file or '(none given)'}"
+            model = params.for_row(slug.partition(THEN)[0]).model
+            file = model.init_checkpoint or "(none given)"
+            words = "random" if model.init == "random" else f"checkpoint {file}"
             starts.setdefault(words, []).append(label)
     described = "; ".join(
         words if len(starts) == 1 else f"{words} ({', '.join(dict.fromkeys(labels))})"

@@ -13,12 +13,12 @@ from pipeline.atomic import atomic_path, write_json
 from pipeline.config import load_params
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
-from pipeline.models.loading import CheckpointError, load_pretrained
+from pipeline.models.loading import CheckpointError, NotPretrainedError, load_pretrained
 from pipeline.models.segmentation import NETWORKS
 from pipeline.stages import training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
-from pipeline.stages.finetune_plan import make_plan
+from pipeline.stages.finetune_plan import make_plan, task_names
 from pipeline.stages.training_run import Item
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import atomic_folder, save_tensors
@@ -80,15 +80,16 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     ]
     check_artifacts(dataset, ["labelled_frames"])
     split = read_split(params)
+    training, validation = load_labelled(
+        layout.artifacts_dir(dataset),
+        [*split["train"], *split["validation"]],
+        split["validation"],
+        params.labelled.validation_frames,
+        ByteCache(),
+    )
+    plan, cells, settings = None, dict[str, CellResult](), dict[str, object]()
     try:
         unet = load_pretrained(pretrained)
-        training, validation = load_labelled(
-            layout.artifacts_dir(dataset),
-            [*split["train"], *split["validation"]],
-            split["validation"],
-            params.labelled.validation_frames,
-            ByteCache(),
-        )
         plan = make_plan(item, params, unet, training, validation, device)
         cells = finetune(
             Finetuner(plan.recipe, training, validation, args.seed, device),
@@ -98,6 +99,10 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
             training_run.checkpoint_folder(item, used, inputs),
             stop,
         )
+        skipped, settings = plan.skipped, unet.settings
+    except NotPretrainedError as reason:
+        print(f"{item.name}: {reason}; its cells of the tables will say so", flush=True)
+        skipped = dict.fromkeys(task_names(item, params), str(reason))
     except Interrupted as stopped:
         training_run.report_interruption(item, str(stopped))
         return os.EX_TEMPFAIL
@@ -106,8 +111,9 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     training_run.check_unchanged(used, item)
     if item.stage == "finetune":
         kept = cells if params.finetuning.keep_weights else {}
-        _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, unet.settings)
+        _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, settings)
     with atomic_folder(layout.finetune_results(dataset, item.label, item.seed)) as folder:
+        metadata = json.loads((pretrained / "metadata.json").read_text())
         write_json(
             folder / "metrics.json",
             {
@@ -116,14 +122,14 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
                 "dataset": dataset,
                 "n_train": len(training),
                 "n_validation": len(validation),
-                "skipped": plan.skipped,
-                "pretraining": json.loads((pretrained / "metadata.json").read_text())["history"],
+                "skipped": skipped,
+                "pretraining": metadata.get("history", []),
                 "cells": {name: cell.metrics for name, cell in cells.items()},
             },
         )
         if item.stage == "finetune":
             _store_pictures(folder / "pictures.npz", cells, validation)
-        if item.stage == "finetune_fraction":
+        if item.stage == "finetune_fraction" and plan is not None:
             write_json(folder / FRAMES, plan.labelled_training(training))
     training_run.discard_checkpoints(item)
     return 0

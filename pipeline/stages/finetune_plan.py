@@ -47,6 +47,11 @@ class Plan:
         return describe_frames([training.keys[row] for row in self.labelled["training"]])
 
 
+def task_names(item: Item, params: Params) -> list[str]:
+    """Tasks of an item: all that are asked for, or segmentation on fewer labels or otherwise."""
+    return [*params.finetuning.tasks] if item.stage == "finetune" else ["segmentation"]
+
+
 def make_plan(
     item: Item,
     params: Params,
@@ -71,7 +76,7 @@ def make_plan(
     section, splits = params.finetuning, {"training": training, "validation": validation}
     percent, network = item.keys.get("percent"), item.keys.get("network")
     whole = percent is None and network is None
-    names = section.tasks if whole else ["segmentation"]
+    names = task_names(item, params)
     labelled = {name: split.labelled_rows() for name, split in splits.items()}
     empty = [name for name, rows in labelled.items() if not rows]
     skipped = {}

@@ -13,7 +13,7 @@ from pipeline.config import Params
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches, WorkerError
 from pipeline.data.store import SceneStore
-from pipeline.models.loading import CheckpointError
+from pipeline.models.loading import CheckpointError, NotPretrainedError
 from pipeline.stages import launch, training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
@@ -99,6 +99,9 @@ def _train(params: Params, item: Item, device: torch.device) -> bool:
                 result = pretrain(
                     params, variant, seed, batches, device, checkpoints, processes, stop
                 )
+        except NotPretrainedError as reason:
+            _store_skipped(item, str(reason), used)
+            return True
         except Interrupted as stopped:
             if processes.is_main:
                 training_run.report_interruption(item, str(stopped))
@@ -132,6 +135,16 @@ def _batches(params: Params, variant: str, seed: int) -> PairBatches:
         with_voxels="geo" in losses,
         with_depth="depth" in losses,
     )
+
+
+def _store_skipped(item: Item, reason: str, used: dict[str, Any]) -> None:
+    """Note why there are no weights: the tables show that in the row's place."""
+    print(f"{item.name}: {reason}; its cells of the tables will say so", flush=True)
+    with atomic_folder(_target(item)) as folder:
+        write_json(
+            folder / "metadata.json",
+            {**item.keys, "seed": item.seed, "params": {"model": used["model"]}, "skipped": reason},
+        )
 
 
 def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]) -> None:

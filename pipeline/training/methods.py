@@ -8,18 +8,11 @@ from torch import Tensor
 from torch.optim import SGD
 
 from pipeline.config import Params
-from pipeline.models.loading import CheckpointError, load_torchvision_encoder
+from pipeline.models.loading import NotPretrainedError, load_torchvision_encoder
 from pipeline.training.contrastive import ContrastiveModel
 from pipeline.training.networks import Networks
 from pipeline.training.optimisation import make_sgd, poly_rate
 from pipeline.training.pair_losses import PAIR_LOSSES
-
-
-class NoCheckpointError(CheckpointError):
-    """A variant starts from a checkpoint, and params.yaml names none."""
-
-    def __init__(self) -> None:
-        super().__init__("no checkpoint given")
 
 
 class Batches(Protocol):
@@ -98,13 +91,13 @@ def make_method(params: Params, row: str, seed: int) -> Method:
         seed: Of the initial weights.
 
     Raises:
-        NoCheckpointError: it starts from a checkpoint, and none is given.
+        NotPretrainedError: it starts from a checkpoint, and none is given.
         CheckpointError: that cannot be used.
     """
     params = params.for_row(row)
     method = pair_method(params, row, seed)
     if params.model.init == "checkpoint":
         if params.model.init_checkpoint is None:
-            raise NoCheckpointError
+            raise NotPretrainedError("no checkpoint given")
         load_torchvision_encoder(params.model.init_checkpoint, method.networks.unet)
     return method

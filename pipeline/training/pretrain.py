@@ -74,7 +74,7 @@ def pretrain(
         not the run was interrupted.
 
     Raises:
-        NoCheckpointError: the variant starts from a checkpoint, and none is given.
+        NotPretrainedError: the variant starts from a checkpoint, and none is given.
         CheckpointError: the checkpoint, or a state of this run, does not fit.
         TrainingError: a loss is not finite.
         WorkerError: a process that makes batches was killed.

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.models.loading import load_pretrained
+from pipeline.reporting.results import cell_value, read_run
 from pipeline.stages.write_manifest import write_manifest
 from pipeline.training.checkpoint import load_tensors
 from tests.room import small_params, write_room
@@ -59,6 +60,25 @@ def test_all_cells(enter):
     assert set(load_file(layout.finetuned(*ITEM) / "frozen-depth.safetensors")) == {
         name for name in weights if name.startswith("head.")
     }
+
+
+@pytest.mark.parametrize("more", [(), ("--percent", "40"), ("--network", "pspnet")])
+def test_a_row_without_a_checkpoint_has_cells_that_say_so(enter, more):
+    enter(small_params())
+    options = ["--variant", "imagenet", *OPTIONS[2:]]
+    assert main(["pretrain", *options]) == 0
+    assert main(["finetune", *options, *more]) == 0
+    label = "-".join(["imagenet", *more[1:]])
+    folder = layout.finetune_results("boxes", label, 0)
+    run = read_run(folder / "metrics.json")
+    assert run.metrics["cells"] == {}
+    assert run.metrics["variant"] == "imagenet"
+    for task in ["segmentation"] if more else ["depth", "reconstruction", "segmentation"]:
+        assert cell_value(run, "full", task, "best", "score") == "no checkpoint given"
+    if not more:
+        assert set(np.load(folder / "pictures.npz")) == {"frame", "image", "depth_true"}
+        assert not list(layout.finetuned("boxes", "imagenet", 0).iterdir())
+    assert not layout.checkpoint_dir("finetune", "boxes", label, 0).exists()
 
 
 def test_without_labels_segmentation_is_skipped_with_a_reason(enter):

@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 
 from pipeline import layout
 from pipeline.__main__ import main
-from pipeline.models.loading import load_pretrained
+from pipeline.models.loading import NotPretrainedError, load_pretrained
+from pipeline.models.unet import UNet2D
 from pipeline.stages import pretrain as stage
 from tests.room import small_params, write_params
 
@@ -101,10 +102,46 @@ def test_only_training_scenes_if_asked_for(enter):
     assert (metadata["n_scenes"], metadata["n_pairs"]) == (1, 5)
 
 
+def test_without_its_checkpoint_a_row_says_so(enter, capsys):
+    enter(small_params())
+    assert main(["pretrain", "--variant", "imagenet", *OPTIONS]) == 0
+    folder = layout.pretrained("boxes", "imagenet", 0)
+    assert [file.name for file in folder.iterdir()] == ["metadata.json"]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert (metadata["variant"], metadata["skipped"]) == ("imagenet", "no checkpoint given")
+    assert "pretrain@boxes-imagenet-0: no checkpoint given" in capsys.readouterr().out
+    with pytest.raises(NotPretrainedError, match="no checkpoint given"):
+        load_pretrained(folder)
+
+
+def test_with_a_checkpoint_the_row_is_its_encoder(enter, tmp_path):
+    encoder = UNet2D("resnet18", 0.125, 8).encoder
+    torch.save(encoder.state_dict(), tmp_path / "own.pth")
+    enter(small_params(variants={"imagenet": {"losses": [], "init_checkpoint": "own.pth"}}))
+    assert main(["pretrain", "--variant", "imagenet", *OPTIONS]) == 0
+    assert main(["pretrain", "--variant", "none", *OPTIONS]) == 0
+    unet, scratch = (
+        load_pretrained(layout.pretrained("boxes", row, 0)) for row in ("imagenet", "none")
+    )
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(unet.encoder.state_dict()[name], tensor)
+    for name, tensor in scratch.decoder.state_dict().items():
+        assert torch.equal(unet.decoder.state_dict()[name], tensor)
+    assert not torch.equal(unet.encoder.conv1.weight, scratch.encoder.conv1.weight)
+
+
+def test_a_missing_checkpoint_file_is_an_error(enter, capsys):
+    enter(small_params(variants={"imagenet": {"losses": [], "init_checkpoint": "none.pth"}}))
+    assert main(["pretrain", "--variant", "imagenet", *OPTIONS]) == 1
+    assert "none.pth: no such checkpoint file" in capsys.readouterr().err
+
+
 def test_errors_name_the_cause(enter, capsys):
     enter(small_params())
     assert main(["pretrain", "--variant", "wrong", *OPTIONS]) == 1
-    assert "no variant 'wrong'; known: depth, geo, geo_lin, none, view" in capsys.readouterr().err
+    assert (
+        "no variant 'wrong'; known: depth, geo, geo_lin, imagenet, none" in capsys.readouterr().err
+    )
     layout.artifact(layout.artifacts_dir("boxes"), "room_b", "overlaps").unlink()
     assert main(ARGUMENTS) == 1
     assert "overlaps.parquet: missing" in capsys.readouterr().err
