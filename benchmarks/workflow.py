@@ -69,16 +69,16 @@ def job_command(scene: str) -> tuple[str, ...]:
 
 
 class Clone(Workspace):
-    """A clone with the raw tree of `presets/paper_000.yaml` and the stand-in for `python`.
+    """A clone with the raw tree of a preset at the papers' scale and the stand-in for `python`.
 
     Attributes:
         scenes: names of its scenes.
         artifacts: their folder.
     """
 
-    def __init__(self, root: Path, n_scenes: int) -> None:
+    def __init__(self, root: Path, n_scenes: int, preset: str = "paper_000") -> None:
         super().__init__(root)
-        shutil.copy(REPOSITORY / "presets/paper_000.yaml", root / "params.yaml")
+        shutil.copy(REPOSITORY / f"presets/{preset}.yaml", root / "params.yaml")
         params = load_params(root / "params.yaml")
         self.artifacts = root / layout.artifacts_dir(params.dataset.name)
         self.scenes = scene_names(n_scenes)
