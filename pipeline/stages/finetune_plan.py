@@ -90,7 +90,9 @@ def make_plan(
     if network is None:
         recipe, counting = unet_recipe(unet, section), section.miou_counting
     else:
-        recipe = network_recipe(network, unet, params.networks, section.evaluations)
+        recipe = network_recipe(
+            network, unet, params.networks, section.evaluations, section.compute
+        )
         counting = "classes"  # Pri3D's DeepLab and PSPNet have no output for "none of them"
     tasks = {
         "depth": depth_task(section),

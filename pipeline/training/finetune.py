@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pipeline.data.labelled import LabelledFrames
+from pipeline.training.arithmetic import place
 from pipeline.training.batch_norm import set_momentum
 from pipeline.training.cell_network import CellNetwork, Protocol
 from pipeline.training.cell_result import CellResult
@@ -20,7 +21,6 @@ from pipeline.training.interruption import Interrupted, StopRequest
 from pipeline.training.optimisation import (
     Loss,
     Progress,
-    place,
     seed_torch,
     train,
 )
@@ -87,7 +87,7 @@ class Finetuner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(draws.generate_state(1)[0]))
             network = self._recipe.make_network(protocol, task.channels)
-        return place(network, self._device)
+        return place(network, self._recipe.compute, self._device)
 
     def _fixed_outputs(self, network: CellNetwork) -> dict[str, FixedOutputs]:
         """Outputs shared by all tasks of a protocol; those of one protocol are kept at a time."""

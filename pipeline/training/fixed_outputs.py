@@ -21,10 +21,6 @@ def in_batches(rows: Sequence[int]) -> list[Sequence[int]]:
     return [rows[at : at + EVALUATION_BATCH] for at in range(0, len(rows), EVALUATION_BATCH)]
 
 
-def _fixed(network: CellNetwork, images: Tensor) -> list[Tensor]:
-    return network.fixed(images.contiguous(memory_format=torch.channels_last))
-
-
 class FixedOutputs:
     """Outputs of the fixed part of one protocol's networks for the frames of a split."""
 
@@ -42,7 +38,7 @@ class FixedOutputs:
         network.eval()
 
         def compute(rows: Sequence[int]) -> list[Tensor]:
-            return _fixed(network, frames.batch(rows).images.to(device))
+            return network.fixed(frames.batch(rows).images.to(device))
 
         first = compute([0])
         frame_bytes = sum(tensor.numel() * tensor.element_size() for tensor in first)
@@ -61,5 +57,5 @@ class FixedOutputs:
             network: Of the protocol.
         """
         if self._kept is None:
-            return _fixed(network, images)
+            return network.fixed(images)
         return [stage[torch.as_tensor(rows)] for stage in self._kept]

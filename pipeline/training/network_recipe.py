@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Networks
+from pipeline.config import Compute, Networks
 from pipeline.data.augment_labelled import augment_labelled
 from pipeline.models.loading import load_strict
 from pipeline.models.segmentation import make_network
@@ -78,7 +78,9 @@ class WholeNetwork(CellNetwork):
         return total
 
 
-def network_recipe(name: str, unet: UNet2D, section: Networks, evaluations: int) -> Recipe:
+def network_recipe(
+    name: str, unet: UNet2D, section: Networks, evaluations: int, compute: Compute
+) -> Recipe:
     """Finetuning of a segmentation network whose encoder is that of a pretrained UNet.
 
     Args:
@@ -86,6 +88,7 @@ def network_recipe(name: str, unet: UNet2D, section: Networks, evaluations: int)
         unet: Only its encoder is used; it is never changed.
         section: Schedule.
         evaluations: Validations, evenly spread.
+        compute: How the arithmetic is done.
 
     Source: paper 001 section 4.3 and Table 3, which give no details; Pri3D's code (spec D.2, D.3).
         Deviations: the polynomial's floor of 1e-6 (DeepLab) is left out; evaluations are spread
@@ -134,5 +137,6 @@ def network_recipe(name: str, unet: UNet2D, section: Networks, evaluations: int)
         ),
         batch_images=section.batch_images,
         evaluations=evaluations,
+        compute=compute,
         augment=augment_labelled if section.augmentation else None,
     )

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +11,6 @@ import torch
 from pipeline.config import Finetuning, Pretraining
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.running_statistics import StepStatistics
-
-Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 class TrainingError(Exception):
@@ -52,11 +49,6 @@ def poly_rate(initial: float, step: int, steps: int, power: float) -> float:
     Source: spec C.6: lr (1 - s / (S + 1))^0.9, changed at every step.
     """
     return initial * (1 - step / (steps + 1)) ** power
-
-
-def place(module: Module, device: torch.device) -> Module:
-    """The module on `device`, with its convolutions in the layout that is fastest (on CPU too)."""
-    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def seed_torch(*numbers: int) -> None:

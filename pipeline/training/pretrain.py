@@ -8,12 +8,13 @@ import torch
 
 from pipeline.config import Params
 from pipeline.data.pairs import PairBatches, batch_stream
+from pipeline.training.arithmetic import place
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.interruption import Interrupted, StopRequest
 from pipeline.training.methods import Method, make_method
 from pipeline.training.networks import Networks
-from pipeline.training.optimisation import Loss, Progress, place, seed_torch, train
+from pipeline.training.optimisation import Loss, Progress, seed_torch, train
 
 
 @dataclass
@@ -86,7 +87,7 @@ def pretrain(
     moves once a step where a step has parts.
     """
     section, method = params.pretraining, make_method(params, variant, seed)
-    model = place(method.networks, device)
+    model = place(method.networks, section.compute, device)
     result = Pretrained(model=model, steps=0, history=[], n_redrawn=0)
     if not params.variant(variant).losses:
         return result

@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from pipeline.config import Finetuning
+from pipeline.config import Compute, Finetuning
 from pipeline.data.labelled import LabelledBatch
 from pipeline.models.unet import UNet2D
 from pipeline.training.batch_norm import pri3d_momentum
@@ -27,6 +27,7 @@ class Recipe:
         rate: (step, steps) -> learning rate.
         batch_images: frames a step.
         evaluations: validations, evenly spread.
+        compute: how the arithmetic is done.
         augment: changes a training batch; draws from torch's global generator. None: nothing.
         batch_norm_momentum: step -> momentum of every BatchNorm; None: as the network has it.
     """
@@ -37,6 +38,7 @@ class Recipe:
     rate: Callable[[int, int], float]
     batch_images: int
     evaluations: int
+    compute: Compute = field(default_factory=Compute)
     augment: Callable[[LabelledBatch], LabelledBatch] | None = None
     batch_norm_momentum: Callable[[int], float] | None = None
 
@@ -79,4 +81,5 @@ def unet_recipe(unet: UNet2D, section: Finetuning) -> Recipe:
         batch_images=section.batch_images,
         evaluations=section.evaluations,
         batch_norm_momentum=pri3d_momentum if section.batch_norm_momentum == "pri3d" else None,
+        compute=section.compute,
     )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.config import NetworkName, Networks
+from pipeline.config import Compute, NetworkName, Networks
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledBatch, load_labelled
 from pipeline.models.segmentation import NETWORKS
@@ -37,7 +37,7 @@ def make_unet() -> UNet2D:
 
 
 def make(name, unet=None, **changes):
-    recipe = network_recipe(name, unet or make_unet(), section(**changes), 2)
+    recipe = network_recipe(name, unet or make_unet(), section(**changes), 2, Compute())
     return recipe, recipe.make_network("full", 3)
 
 
