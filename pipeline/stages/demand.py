@@ -1,12 +1,19 @@
 """How much a training asks for, so that a Slurm job of the embedded default is not one of 64 GB."""
 
-from pipeline.config import Finetuning, Model, Params
+from typing import Literal
 
-#: The papers' pretraining: 5 epochs of 804,000 pairs in batches of 64 at 240 x 320 (spec C.6); the
-#: code's finetuning: 80 epochs of about 20,000 images in batches of 8 (spec D.5).
+from pipeline.config import Finetuning, Params
+
+#: The papers' pretraining: 5 epochs of 804,000 pairs in batches of 64 at 240 x 320 (spec C.6), and
+#: 2 more in paper 001's second stage; MoCo v2 with 256 images a step, 100 epochs of the about
+#: 100,000 frames; the code's finetuning: 80 epochs of about 20,000 images in batches of 8 (spec
+#: D.5), and of other networks 50 in batches of 16, the longest of which is PSPNet's (spec D.3).
 _PAPER_PIXELS = 240 * 320
 _PAPER_PAIRS, _PAPER_EPOCHS, _PAPER_STEPS = 64, 5, 62_800
+_PAPER_SECOND_EPOCHS, _PAPER_SECOND_STEPS = 2, 25_120
+_MOCO_IMAGES, _MOCO_EPOCHS, _MOCO_STEPS = 256, 100, 39_000
 _PAPER_IMAGES, _PAPER_FINETUNING_EPOCHS, _PAPER_FINETUNING_STEPS = 8, 80, 200_000
+_NETWORK_IMAGES, _NETWORK_STEPS = 16, 62_500
 #: Multiplications of ResNet18 as a share of those of ResNet50 (1.8 and 4.1 GMACs at 224 x 224).
 _ENCODER_SHARE = {"resnet18": 0.44, "resnet50": 1.0}
 
@@ -14,42 +21,77 @@ _ENCODER_SHARE = {"resnet18": 0.44, "resnet50": 1.0}
 def demand(params: Params) -> dict[str, str]:
     """Environment variables that slurm/profile.yaml may use in its expressions.
 
+    One number holds for all jobs of a rule, so it is that of the most demanding row.
+
     Args:
         params: The run's.
 
     Returns:
-        `PRETRAIN_STEP`, `FINETUNE_STEP`: one step as a share of the papers' (pixels times
-        multiplications of the encoder); `PRETRAIN_WORK`, `FINETUNE_WORK`: the whole training
-        likewise. 1 at the papers' scale.
+        `PRETRAIN_STEP`, `FINETUNE_STEP`, `NETWORK_STEP`: one step as a share of the papers' (pixels
+        times multiplications of the encoder); `PRETRAIN_WORK`, `CONTINUE_WORK` (second stage),
+        `FINETUNE_WORK` (all tasks and protocols), `FRACTION_WORK` (segmentation in full on a part
+        of the labels), `NETWORK_WORK`: the whole training likewise. 1 at the papers' scale.
     """
     height, width = params.dataset.image_size
-    pixels = height * width / _PAPER_PIXELS * _model_share(params.model)
-    pretraining, finetuning = params.pretraining, params.finetuning
-    pretrain_step = pixels * pretraining.batch_pairs / _PAPER_PAIRS
-    if pretraining.steps is None:
-        pretrain_work = pixels * pretraining.epochs / _PAPER_EPOCHS
-    else:
-        pretrain_work = pretrain_step * pretraining.steps / _PAPER_STEPS
+    pixels = height * width / _PAPER_PIXELS * _model_share(params)
+    pretraining, finetuning, second = params.pretraining, params.finetuning, params.second_stage
+    pair_step = pixels * pretraining.batch_pairs / _PAPER_PAIRS
     finetune_step = pixels * finetuning.batch_images / _PAPER_IMAGES
+    network_step = pixels * params.networks.batch_images / _NETWORK_IMAGES
+    moco_step, moco_work = _moco(params, pixels)
     values = {
-        "PRETRAIN_STEP": pretrain_step,
-        "PRETRAIN_WORK": pretrain_work,
+        "PRETRAIN_STEP": max(pair_step, moco_step),
+        "PRETRAIN_WORK": max(
+            _work(pretraining.steps, pair_step / _PAPER_STEPS)
+            or pixels * pretraining.epochs / _PAPER_EPOCHS,
+            moco_work,
+        ),
+        "CONTINUE_WORK": _work(second.steps, pair_step / _PAPER_SECOND_STEPS)
+        or pixels * second.epochs / _PAPER_SECOND_EPOCHS,
         "FINETUNE_STEP": finetune_step,
         "FINETUNE_WORK": _finetuning_work(finetuning, pixels, finetune_step),
+        "FRACTION_WORK": _protocol_work(
+            finetuning, "full", pixels * max(params.label_fractions.percents) / 100, finetune_step
+        ),
+        "NETWORK_STEP": network_step,
+        "NETWORK_WORK": _work(params.networks.steps, network_step / _NETWORK_STEPS) or pixels,
     }
     return {name: f"{value:.6f}" for name, value in values.items()}
 
 
-def _model_share(model: Model) -> float:
-    return _ENCODER_SHARE[model.encoder] * model.width**2
+def _model_share(params: Params) -> float:
+    rows = [params.variant(row) for row in (*params.first_stage, *params.rows)]
+    encoders = {row.encoder or params.model.encoder for row in rows}
+    return max(_ENCODER_SHARE[encoder] for encoder in encoders) * params.model.width**2
+
+
+def _work(steps: int | None, of_step: float) -> float:
+    """Steps of a given number; 0 if they come from epochs."""
+    return (steps or 0) * of_step
+
+
+def _moco(params: Params, pixels: float) -> tuple[float, float]:
+    """Step and work of MoCo; 0 if no row asks for it."""
+    section = params.pretraining.moco
+    if not any("moco" in params.variants[name].losses for name in params.first_stage):
+        return 0.0, 0.0
+    step = pixels * section.batch_images / _MOCO_IMAGES
+    by_steps = _work(section.steps, step / _MOCO_STEPS)
+    return step, by_steps or pixels * section.epochs / _MOCO_EPOCHS
+
+
+def _protocol_work(
+    section: Finetuning,
+    protocol: Literal["frozen", "half_frozen", "full"],
+    pixels: float,
+    step: float,
+) -> float:
+    """Of one task; 1 at the papers' scale."""
+    by_steps = _work(section.steps.get(protocol), step / _PAPER_FINETUNING_STEPS)
+    return by_steps or pixels * section.epochs / _PAPER_FINETUNING_EPOCHS
 
 
 def _finetuning_work(section: Finetuning, pixels: float, step: float) -> float:
     """1 for three protocols of three tasks at the papers' scale."""
-    of_protocol = [
-        step * section.steps[protocol] / _PAPER_FINETUNING_STEPS
-        if protocol in section.steps
-        else pixels * section.epochs / _PAPER_FINETUNING_EPOCHS
-        for protocol in section.protocols
-    ]
-    return sum(of_protocol) * len(section.tasks) / 9
+    of_protocols = (_protocol_work(section, name, pixels, step) for name in section.protocols)
+    return sum(of_protocols) * len(section.tasks) / 9
