@@ -130,7 +130,8 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
         if item.stage == "finetune":
             _store_pictures(folder / "pictures.npz", cells, validation)
         if item.stage == "finetune_fraction" and plan is not None:
-            write_json(folder / FRAMES, plan.labelled_training(training))
+            drawn = {"percent": args.percent, "by": params.label_fractions.by, "seed": args.seed}
+            write_json(folder / FRAMES, {**drawn, **plan.labelled_training(training)})
     training_run.discard_checkpoints(item)
     return 0
 

@@ -1,9 +1,11 @@
 """Metrics against torchmetrics and slow references."""
 
 import math
+import sys
 
 import pytest
 import torch
+from torchmetrics import classification, regression
 
 from pipeline.evaluation.metrics import DepthMetrics, ReconstructionMetrics, SegmentationMetrics
 
@@ -24,6 +26,13 @@ def labels(generator):
     )
     target[torch.rand(target.shape, generator=generator) < 0.2] = 255
     return predicted.long(), target
+
+
+def test_these_parts_of_torchmetrics_need_no_torchvision():
+    """PyPI's torchvision does not import beside a CPU build of torch."""
+    assert classification.MulticlassJaccardIndex
+    assert regression.MeanSquaredError
+    assert "torchvision" not in sys.modules
 
 
 def slow_iou(predicted, target, index):
@@ -47,8 +56,6 @@ def test_iou_equals_a_loop_over_pixels(labels):
 
 
 def test_iou_equals_torchmetrics(labels):
-    from torchmetrics import classification
-
     predicted, target = labels
     ours = SegmentationMetrics(6, absent_classes="zero")
     ours.process(predicted, target)
@@ -175,8 +182,6 @@ def test_depth(generator):
     ],
 )
 def test_squared_errors_equal_torchmetrics(metrics, root, limits, generator):
-    from torchmetrics import regression
-
     mean, root_mean = regression.MeanSquaredError(), regression.MeanSquaredError(squared=False)
     for size in (1, 4, 2):  # the mean is over pixels, not over batches
         predicted, target = torch.randn(2, size, 3, 6, 7, generator=generator)

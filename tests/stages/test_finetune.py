@@ -131,6 +131,7 @@ def test_a_part_of_the_labels(enter):
     cell = found["cells"]["full/segmentation"]
     assert (cell["n_train"], cell["n_validation"], cell["steps"]) == (2, 4, 6)
     listed = json.loads((folder / "training_frames.json").read_text())
+    assert (listed["percent"], listed["by"], listed["seed"]) == (60, "image", 0)
     assert listed["n_frames"] == 2
     assert list(listed["scenes"]) == ["room_a"]
     first = listed["scenes"]["room_a"]
