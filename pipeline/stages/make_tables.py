@@ -8,12 +8,13 @@ import numpy as np
 from pipeline import layout
 from pipeline.atomic import write_json, write_text
 from pipeline.config import Params, load_params
-from pipeline.reporting import latex, markdown
+from pipeline.reporting import claims_page, latex, markdown
 from pipeline.reporting.curves import mean_curves, mean_scores
 from pipeline.reporting.figures import draw_depths, draw_reconstructions
 from pipeline.reporting.frame_counts import count_statuses
 from pipeline.reporting.results import Results
 from pipeline.reporting.tables import (
+    WHICH,
     figure_files,
     fit_spec,
     results_hash,
@@ -21,6 +22,7 @@ from pipeline.reporting.tables import (
     table_records,
 )
 from pipeline.reporting.tidy_csv import to_csv
+from pipeline.reporting.verdicts import evaluate_claims
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError
 from pipeline.stages.scene_lists import scene_names
@@ -98,8 +100,18 @@ def make_figures(params: Params) -> dict[str, str]:
     return captions
 
 
+def _write_claims(params: Params, results: Results) -> None:
+    best, last = (evaluate_claims(params, results, which) for which in WHICH)
+    files = claims_page.claim_files(params.dataset.name)
+    write_text(files["csv"], claims_page.to_csv([*best, *last], params))
+    write_text(files["md"], claims_page.to_markdown(best, last, params))
+    write_text(files["tex"], claims_page.to_latex(best, last, params))
+    print(f"claims: wrote {', '.join(map(str, files.values()))}")
+
+
 def run(args: argparse.Namespace) -> None:
-    """Write every table in `params.tables` in all formats, figures, and what DVC compares.
+    """Write every table in `params.tables` in all formats, the papers' claims about their cells,
+    figures, and what DVC compares.
 
     Raises:
         StageError: not one run has results.
@@ -127,6 +139,7 @@ def run(args: argparse.Namespace) -> None:
         for suffix, text in texts.items():
             write_text(files[suffix], text)
         print(f"{table}: wrote {', '.join(map(str, files.values()))}")
+    _write_claims(params, results)
     for row in params.rows:
         write_json(layout.scores(dataset, row), mean_scores(params, runs, row))
     for name, points in mean_curves(params, runs).items():

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from pipeline.config import load_params
+from pipeline.reporting.claims_page import QUOTES, claim_files
 from pipeline.reporting.tables import figure_files, table_files
 from pipeline.stages.common import StageError
 
@@ -25,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
     params = load_params()
     console = Console()
     written: list[Path] = []
-    for table in params.tables:
-        files = table_files(params.dataset.name, table)
+    dataset = params.dataset.name
+    for files in (*(table_files(dataset, table) for table in params.tables), claim_files(dataset)):
         text = _read(files["md"])
         if console.is_terminal:
             console.print(Markdown(text))
@@ -34,13 +35,13 @@ def run(args: argparse.Namespace) -> None:
             print(text, end="\n\n")
         written += files.values()
     print("written to:")
-    for path in (*written, *figure_files(params.dataset.name).values()):
+    for path in (*written, *figure_files(dataset).values()):
         if path.is_file():
             print(f"  {path}")
 
 
 def _read(file: Path) -> str:
-    """The page without the pictures, which a terminal cannot show; their paths follow below.
+    """The page without the pictures, which a terminal cannot show, and the quotes of the claims.
 
     Raises:
         StageError: it is missing.
@@ -51,4 +52,5 @@ def _read(file: Path) -> str:
         raise StageError(
             f"{file}: missing; `make tables` or `snakemake --cores 2 all_tables` makes it"
         ) from error
-    return re.split(r"^## .*\n\n!\[", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
+    end = rf"^## .*\n\n!\[|^{QUOTES}$"
+    return re.split(end, text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
