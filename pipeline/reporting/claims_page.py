@@ -119,8 +119,11 @@ def to_markdown(
         + f'): "{each.claim.quote}"'
         for each in best
     ]
+    title = f"# Claims of the papers, measured on {params.dataset.name}"
+    if not best:
+        return f"{title}\n\nNo claim compares cells of these tables alone.\n"
     parts = [
-        f"# Claims of the papers, measured on {params.dataset.name}",
+        title,
         "\n".join(f"- {line}" for line in explanation(params)),
         "## Verdicts",
         markdown_table(_SUMMARY_HEADER, _summary(best, last), 2),

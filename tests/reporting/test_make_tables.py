@@ -53,6 +53,9 @@ def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         "000_table1.csv",
         "000_table1.md",
         "000_table1.tex",
+        "claims.csv",
+        "claims.md",
+        "claims.tex",
         "curves",
         "figure3_reconstruction.png",
         "figure4_depth.png",
@@ -65,6 +68,9 @@ def test_tables_and_figures(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "not run" in printed
     assert "000_table1.csv" in printed
     assert "![" not in printed
+    assert "| frozen depth: GEO better than VIEW " in printed
+    assert "What the papers say" not in printed
+    assert "claims.csv" in printed
 
 
 def test_all_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
