@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.atomic import write_text
 from pipeline.readers import READERS
 from pipeline.reporting.artifact_docs import artifacts_markdown, fill_layouts, params_schema
+from pipeline.reporting.claim_docs import claims_markdown
 
 DOCS = Path("docs")
 
@@ -25,6 +26,7 @@ def generated_docs() -> dict[Path, str]:
     layouts = {name: reader.layout for name, reader in READERS.items()}
     return {
         DOCS / "artifacts.md": artifacts_markdown(),
+        DOCS / "claims.md": claims_markdown(),
         DOCS / "params.schema.json": params_schema(),
         datasets: fill_layouts(datasets.read_text(encoding="utf-8"), layouts),
     }

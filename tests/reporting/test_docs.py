@@ -18,6 +18,7 @@ from pipeline.reporting.artifact_docs import (
     params_schema,
     queries,
 )
+from pipeline.reporting.claim_docs import claims_markdown
 from pipeline.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,10 @@ OUTDATED = "run `python -m pipeline write-docs`"
 
 def test_artifacts_page_is_generated() -> None:
     assert (DOCS / "artifacts.md").read_text(encoding="utf-8") == artifacts_markdown(), OUTDATED
+
+
+def test_claims_page_is_generated() -> None:
+    assert (DOCS / "claims.md").read_text(encoding="utf-8") == claims_markdown(), OUTDATED
 
 
 def test_params_schema_is_generated() -> None:
