@@ -19,9 +19,9 @@ def claims_markdown() -> str:
     parts = [
         "# The directional claims of papers 000 and 001",
         "Made by `python -m pipeline write-docs` from `pipeline/reporting/claims.yaml`. "
-        "[reproduction.md](reproduction.md#claims) says how they are put to the test. Rows have the "
-        "names that params.yaml gives them. PUBLISHED is the difference of the paper's own numbers, "
-        "in the unit of the scores: mIoU in %, or -100 x mean squared error.",
+        "[reproduction.md](reproduction.md#claims) says how they are put to the test. Rows have "
+        "the names that params.yaml gives them. PUBLISHED is the difference of the paper's own "
+        "numbers, in the unit of the scores: mIoU in %, or -100 x mean squared error.",
         *(part for claim in entries.claims for part in _section(claim)),
         "## Sentences that are not evaluated",
         "\n".join(left_out),
