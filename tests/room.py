@@ -122,6 +122,28 @@ def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return coords, centres, wall_color(np.clip(centres, LOWER, UPPER))
 
 
+def _voxel_sets(centres: np.ndarray) -> dict[float, np.ndarray]:
+    """Segment of each voxel per k: walls, and their parts by octant; -1 on the ceiling."""
+    distances = np.abs(np.concatenate([centres - LOWER, UPPER - centres], axis=1))
+    wall = distances.argmin(axis=1).astype(np.int32)
+    octant = (centres > (LOWER + UPPER) / 2) @ np.array([1, 2, 4])
+    walls = np.where(wall == 5, -1, wall).astype(np.int32)
+    return {0.01: np.where(wall == 5, -1, wall * 8 + octant).astype(np.int32), 0.05: walls}
+
+
+def _set_rows(frame_id: int, voxel: np.ndarray, sets: dict[float, np.ndarray]) -> dict[str, Any]:
+    """Row group of the sets table: the frame's pixels per set, each of which shows one voxel."""
+    seen = {
+        k: np.unique(ids[voxel][ids[voxel] >= 0], return_counts=True) for k, ids in sets.items()
+    }
+    return {
+        "frame_id": np.full(sum(len(ids) for ids, _ in seen.values()), frame_id, np.int32),
+        "set_source": [f"{k:g}" for k, (ids, _) in seen.items() for _ in ids],
+        "set_id": np.concatenate([ids for ids, _ in seen.values()]).astype(np.int32),
+        "n_pixels": np.concatenate([n for _, n in seen.values()]).astype(np.int32),
+    }
+
+
 def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
     """Write the artifacts of the room: four usable frames, one lost (id 6).
 
@@ -133,7 +155,8 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
     coords, centres, rgb = _grid()
     index = {tuple(cell): row for row, cell in enumerate(coords.tolist())}
     frames = [_frame_row(i, pose, hole=i == 3) for i, pose in POSES.items()]
-    correspondences, labelled = [], []
+    voxel_sets = _voxel_sets(centres)
+    correspondences, labelled, sets = [], [], []
     for (frame_id, pose), row in zip(POSES.items(), frames, strict=True):
         _, points = render(pose)
         points = points.reshape(-1, 3)
@@ -149,6 +172,7 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
                 "distance_mm": np.round(distance[valid] * 1000).clip(0, 255).astype(np.uint8),
             }
         )
+        sets.append(_set_rows(frame_id, voxel[valid], voxel_sets))
         png = cv2.imencode(".png", wall_label(points).reshape(SIZE))[1].tobytes()
         labelled.append({**row, "label": [png if labels else None]})
     pairs = [(a, b) for a in POSES for b in POSES if a < b]
@@ -156,6 +180,16 @@ def write_room(artifacts_dir: Path, scene: str, labels: bool = True) -> None:
         "frames": [*frames, _lost_row(6)],
         "labelled_frames": labelled,
         "correspondences": correspondences,
+        "segments": [
+            {
+                "k": np.full(len(ids), k, np.float32),
+                "element": ["voxel"] * len(ids),
+                "vertex_index": np.arange(len(ids), dtype=np.int32),
+                "segment_id": ids,
+            }
+            for k, ids in voxel_sets.items()
+        ],
+        "sets": sets,
         "voxels": [
             {
                 "voxel_index": np.arange(len(coords), dtype=np.int32),

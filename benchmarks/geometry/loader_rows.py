@@ -12,7 +12,8 @@ from benchmarks.geometry.stage_jobs import params
 from benchmarks.geometry.workspace import Scans, Workspace
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
-from pipeline.data.store import SceneStore, open_version
+from pipeline.data.store import SceneStore
+from pipeline.data.tables import open_version
 
 N_MATCHES = 1024
 

@@ -11,9 +11,12 @@ import torch
 from jaxtyping import Float32, Int32, Int64
 
 from pipeline.config import Matching, Pretraining
+from pipeline.config.pretraining import SetSource
 from pipeline.data.augment import augment_colour
 from pipeline.data.chunks import chunk_rows, in_boxes
 from pipeline.data.images import normalise, to_unit_range
+from pipeline.data.matched_sets import MatchedSets, SeenPair, match_sets, see_pair
+from pipeline.data.scene_sets import source_name
 from pipeline.data.store import SceneStore, StoredFrame
 from pipeline.geometry.correspondence import sample_pixel_matches
 from pipeline.schemas import ArtifactError
@@ -22,7 +25,9 @@ from pipeline.schemas import ArtifactError
 MAX_REDRAWS = 200
 
 # Independent random streams, so that a variant's losses never change another stream's draws.
-_ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR = range(5)
+_ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR, _SETS = range(6)
+#: The second stage draws from streams of its own, so that it does not repeat the first one's order.
+_SECOND_STAGE = 16
 
 
 class WorkerError(Exception):
@@ -44,6 +49,7 @@ class PairBatch:
         coords: int32 (V, 4), scene of the batch and grid cell, the 3D network's input.
         features: float32 (V, 3), RGB in [0, 1].
         depth: float32 (2B, H, W), metres, 0 missing; (2B, 0, 0) without depth.
+        sets: those that both views of a pair see; None where no loss needs them.
     """
 
     names: tuple[str, ...]
@@ -56,24 +62,26 @@ class PairBatch:
     coords: Int32[torch.Tensor, "v 4"]
     features: Float32[torch.Tensor, "v 3"]
     depth: Float32[torch.Tensor, "b2 _hd _wd"]
+    sets: MatchedSets | None = None
 
     def to(self, device: torch.device) -> "PairBatch":
         """The batch with its tensors on `device`."""
         tensors: dict[str, Any] = {
             field.name: value.to(device)
             for field in fields(self)
-            if isinstance(value := getattr(self, field.name), torch.Tensor)
+            if isinstance(value := getattr(self, field.name), torch.Tensor | MatchedSets)
         }
         return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
 class _Matches:
-    """One pair and the pixel matches that were drawn of it."""
+    """One pair, the pixel matches that were drawn of it, and its sets where a loss needs them."""
 
     scene: str
     frames: tuple[StoredFrame, StoredFrame]
     pixels: tuple[np.ndarray, np.ndarray]
+    seen: SeenPair | None
 
     @property
     def name(self) -> str:
@@ -85,8 +93,10 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
 
     A resumed run therefore sees what an uninterrupted one would, and all variants of one seed see
     the same pairs: a pair counts as unusable if it lacks pixel or voxel matches, whichever losses
-    are on. Each epoch is a permutation of all pairs in which `pairs_per_scene` pairs of a scene
-    follow each other; an incomplete last batch is dropped.
+    are on. Only pairs without a common set are replaced for the variants that need sets, so their
+    batches with such a pair differ from those of the second stage's other variants. Each epoch is
+    a permutation of all pairs in which `pairs_per_scene` pairs of a scene follow each other; an
+    incomplete last batch is dropped.
     """
 
     def __init__(
@@ -97,16 +107,20 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         seed: int,
         with_voxels: bool,
         with_depth: bool = False,
+        set_source: SetSource | None = None,
+        is_second_stage: bool = False,
     ) -> None:
         """Collect the pairs of all scenes.
 
         Args:
             scenes: Name -> artifacts.
-            pretraining: Batch size, overlap, number of matches, augmentation.
+            pretraining: Batch size, overlap, number of matches, smallest set, augmentation.
             matching: What counts as one place.
             seed: Of order and sampling.
             with_voxels: Whether the batches carry the 3D input (GEO).
             with_depth: Whether the batches carry depth (depth proxy loss).
+            set_source: Of the sets that the batches carry; None: they carry none.
+            is_second_stage: Whether order and sampling are those of the second stage.
 
         Raises:
             ArtifactError: no scene has a pair that overlaps enough, or an artifact is unreadable.
@@ -117,6 +131,8 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         self.seed = seed
         self.with_voxels = with_voxels
         self.with_depth = with_depth
+        self.set_source = None if set_source is None else source_name(set_source)
+        self._first_stream = _SECOND_STAGE if is_second_stage else 0
         self._pretraining = pretraining
         self._pairs = {
             name: pairs
@@ -141,10 +157,14 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         """Batches of one epoch."""
         return max(1, self.n_pairs // self.batch_pairs)
 
+    def _entropy(self, stream: int, number: int) -> list[int]:
+        """Seeds one stream of random numbers for one batch or epoch."""
+        return [self.seed, self._first_stream + stream, number]
+
     def _epoch_order(self, epoch: int) -> Int64[np.ndarray, "p 2"]:
         """Scene number and pair number of every pair, in this epoch's order."""
         if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self.seed, _ORDER, epoch])
+            rng = np.random.default_rng(self._entropy(_ORDER, epoch))
             rows, groups, n_groups = [], [], 0
             for number, pairs in enumerate(self._pairs.values()):
                 order = rng.permutation(len(pairs))
@@ -158,7 +178,11 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
     def _match(
         self, scene_number: int, pair_number: int, rng: np.random.Generator
     ) -> _Matches | None:
-        """One pair with `n_matches` pixel matches, or None if it lacks pixel or voxel matches."""
+        """One pair with `n_matches` pixel matches.
+
+        Returns:
+            None if it lacks pixel or voxel matches, or common sets where they are needed.
+        """
         name = self._names[scene_number]
         scene = self.scenes[name]
         id_a, id_b = self._pairs[name][pair_number].tolist()
@@ -177,7 +201,13 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             self._pretraining.contrast.n_matches,
             rng,
         )
-        return _Matches(name, (a, b), pixels) if len(pixels[0]) else None
+        if not len(pixels[0]):
+            return None
+        if self.set_source is None:
+            return _Matches(name, (a, b), pixels, None)
+        sets_a, sets_b = (scene.sets(frame_id, self.set_source) for frame_id in (id_a, id_b))
+        seen = see_pair(name, sets_a, sets_b, self._pretraining.sets.min_pixels)
+        return _Matches(name, (a, b), pixels, seen) if len(seen.rows[0]) else None
 
     def _draw(self, number: int) -> tuple[list[_Matches], int]:
         """The pairs of one batch and how many had to be replaced."""
@@ -186,7 +216,8 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         start = within * self.batch_pairs
         picked = np.resize(order[start:], (self.batch_pairs, 2))
         redraw, draw = (
-            np.random.default_rng([self.seed, stream, number]) for stream in (_REDRAW, _PIXEL_PAIRS)
+            np.random.default_rng(self._entropy(stream, number))
+            for stream in (_REDRAW, _PIXEL_PAIRS)
         )
         matches, n_redrawn = [], 0
         for scene_number, pair_number in picked.tolist():
@@ -199,7 +230,8 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
                 found = self._match(scene_number, pair_number, draw)
             if found is None:
                 raise ArtifactError(
-                    f"batch {number}: {MAX_REDRAWS} pairs in a row have no match, the last "
+                    f"batch {number}: {MAX_REDRAWS} pairs in a row have no match"
+                    f"{' or no common set' if self.set_source else ''}, the last "
                     f"{self._names[scene_number]}: "
                     f"{self._pairs[self._names[scene_number]][pair_number].tolist()}; check poses "
                     "and geometry.matching with `python -m pipeline inspect`"
@@ -231,15 +263,24 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             coords=coords,
             features=features,
             depth=torch.from_numpy(depth if self.with_depth else depth[:, :0, :0]),
+            sets=self._sets(matches, number),
         )
 
     def _images(self, frames: list[StoredFrame], number: int) -> Float32[torch.Tensor, "b2 3 h w"]:
         images = to_unit_range(np.stack([frame.color for frame in frames]))
         if self._pretraining.augmentation.colour:
-            seed = np.random.SeedSequence([self.seed, _COLOUR, number]).generate_state(1)[0]
+            seed = np.random.SeedSequence(self._entropy(_COLOUR, number)).generate_state(1)[0]
             generator = torch.Generator().manual_seed(int(seed))
             images = torch.stack([augment_colour(image, generator) for image in images])
         return normalise(images)
+
+    def _sets(self, matches: list[_Matches], number: int) -> MatchedSets | None:
+        if self.set_source is None:
+            return None
+        height, width = matches[0].frames[0].depth.shape
+        n_cells = ((height + 1) // 2) * ((width + 1) // 2)
+        rng = np.random.default_rng(self._entropy(_SETS, number))
+        return match_sets([found.seen for found in matches if found.seen], n_cells, rng)
 
     def _voxels(
         self, views: list[tuple[str, StoredFrame]], number: int
@@ -251,7 +292,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
     ]:
         """Sampled pixel-voxel matches of every view, and the chunks they point into."""
         n_matches = self._pretraining.contrast.n_matches
-        rng = np.random.default_rng([self.seed, _PIXEL_VOXELS, number])
+        rng = np.random.default_rng(self._entropy(_PIXEL_VOXELS, number))
         pixel = np.empty((len(views), n_matches), np.int64)
         row = np.empty_like(pixel)
         coords, features, n_rows = [], [], 0

@@ -2,19 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Int32, UInt8
 
 from pipeline import layout
 from pipeline.data.cache import ByteCache
 from pipeline.data.chunks import frame_box
+from pipeline.data.scene_sets import FrameSets, SceneSets, SetPixels
+from pipeline.data.tables import open_table, read_group
 from pipeline.geometry.voxels import voxel_centres
 from pipeline.readers.imaging import ImageError, decode_depth
 from pipeline.schemas import (
@@ -105,28 +105,6 @@ def _bad_frame(path: Path, frame_id: int, problem: str) -> ArtifactError:
 
 #: What a usable frame is decoded from.
 _FRAME_COLUMNS = ["T_world_camera", "K", "width", "height", "color", "depth"]
-#: Artifacts that one process holds open; the system's limit for all files is often 1,024.
-_MAX_OPEN = 128
-
-
-def _open(path: Path, kind: str) -> pq.ParquetFile:
-    """An artifact whose footer is parsed and checked only once while it is in use."""
-    try:
-        status = path.stat()
-    except OSError:
-        return open_artifact(path, kind)  # says what is wrong
-    return open_version(path, kind, status.st_ino, status.st_mtime_ns)
-
-
-@lru_cache(_MAX_OPEN)
-def open_version(path: Path, kind: str, inode: int, mtime_ns: int) -> pq.ParquetFile:
-    """An artifact as it was written at a time: a file made again is another one."""
-    return open_artifact(path, kind)
-
-
-def _read_group(path: Path, kind: str, group: int, columns: list[str]) -> pa.Table:
-    """Columns of one row group. Without threads: the data loader's processes share the cores."""
-    return _open(path, kind).read_row_group(group, columns=columns, use_threads=False)
 
 
 class FrameTable:
@@ -139,7 +117,7 @@ class FrameTable:
 
     @cached_property
     def _row_groups(self) -> dict[int, int]:
-        parquet = _open(self.path, self.kind)
+        parquet = open_table(self.path, self.kind)
         usable = parquet.read(columns=["frame_id", "status"], use_threads=False)
         ids = usable.filter(pc.equal(usable["status"], "ok"))["frame_id"].to_pylist()
         groups = row_group_index(parquet)
@@ -162,12 +140,12 @@ class FrameTable:
         """Whether the frame carries a label image."""
         if self.kind != "labelled_frames":
             return False
-        column = _read_group(self.path, self.kind, self._row_groups[frame_id], ["label"])["label"]
+        column = read_group(self.path, self.kind, self._row_groups[frame_id], ["label"])["label"]
         return bool(column[0].is_valid)
 
     def _decode(self, frame_id: int) -> StoredFrame:
         columns = _FRAME_COLUMNS + ["label"] * (self.kind == "labelled_frames")
-        (row,) = _read_group(self.path, self.kind, self._row_groups[frame_id], columns).to_pylist()
+        (row,) = read_group(self.path, self.kind, self._row_groups[frame_id], columns).to_pylist()
         size = (row["height"], row["width"])
         color = _decode_image(row["color"], cv2.IMREAD_COLOR_RGB, self.path, frame_id)
         label = row.get("label")
@@ -198,6 +176,7 @@ class SceneStore:
         self._overlaps_path = layout.artifact(artifacts_dir, scene, "overlaps")
         self._voxels_path = layout.artifact(artifacts_dir, scene, "voxels")
         self._correspondences_path = layout.artifact(artifacts_dir, scene, "correspondences")
+        self._sets = SceneSets(artifacts_dir, scene, cache)
         self._cache = cache
 
     def pairs(self, min_overlap: float) -> Int32[np.ndarray, "p 2"]:
@@ -235,9 +214,9 @@ class SceneStore:
 
     def _read_voxels(self) -> VoxelGrid:
         # Cheaper than reading the places.
-        grid = stored_metadata(_open(self._voxels_path, "voxels"))
+        grid = stored_metadata(open_table(self._voxels_path, "voxels"))
         columns = ["voxel_coords", "rgb"]
-        table = _read_group(self._voxels_path, "voxels", 0, columns)
+        table = read_group(self._voxels_path, "voxels", 0, columns)
 
         def rows(name: str) -> np.ndarray:
             return table[name].combine_chunks().flatten().to_numpy().reshape(-1, 3)
@@ -253,7 +232,7 @@ class SceneStore:
 
     @cached_property
     def _correspondence_groups(self) -> dict[int, int]:
-        return row_group_index(_open(self._correspondences_path, "correspondences"))
+        return row_group_index(open_table(self._correspondences_path, "correspondences"))
 
     def has_pixel_voxels(self, frame_id: int) -> bool:
         """Whether a frame has any pixel-voxel match."""
@@ -270,5 +249,33 @@ class SceneStore:
         if group is None:
             return PixelVoxels(np.empty(0, np.int32), np.empty(0, np.int32))
         columns = ["pixel", "voxel_index"]
-        table = _read_group(self._correspondences_path, "correspondences", group, columns)
+        table = read_group(self._correspondences_path, "correspondences", group, columns)
         return PixelVoxels(table["pixel"].to_numpy(), table["voxel_index"].to_numpy())
+
+    @property
+    def set_sources(self) -> list[str]:
+        """What the scene has sets of: every k as text, and perhaps `labels`."""
+        return self._sets.sources
+
+    def sets(self, frame_id: int, source: str) -> FrameSets:
+        """The sets that a frame sees, on the half-resolution cells of its feature map.
+
+        Args:
+            frame_id: A usable frame.
+            source: `scene_sets.source_name` of an oversegmentation's k or of labels.
+
+        Raises:
+            ArtifactError: the scene has no sets of this source, or an artifact is unreadable.
+        """
+        return self._cache.get(
+            (self._sets.path, frame_id, source), lambda: self._frame_sets(frame_id, source)
+        )
+
+    def _frame_sets(self, frame_id: int, source: str) -> FrameSets:
+        size = self.frames.load(frame_id).depth.shape
+        return FrameSets.of_pixels(*self.set_pixels(frame_id, source), (size[0], size[1]))
+
+    def set_pixels(self, frame_id: int, source: str) -> SetPixels:
+        """Flat pixels that show a set, and its id; see `sets` for the arguments and errors."""
+        matches = self.pixel_voxels(frame_id)
+        return self._sets.pixels(frame_id, source, matches.pixel, matches.voxel_index)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.scene_sets import SetPixels
 from pipeline.readers.labels import LABELS, label_sets
 from pipeline.reporting import scene_pictures, voxel_pictures
-from pipeline.reporting.scene_contents import SceneContents, SetPixels
+from pipeline.reporting.scene_contents import SceneContents
 from pipeline.reporting.scene_views import RETURN_PX, return_share
 
 

@@ -13,12 +13,10 @@ from jaxtyping import Float, Float64, Int, Int32, UInt8
 
 from pipeline import layout
 from pipeline.data.cache import ByteCache
+from pipeline.data.scene_sets import SetPixels
 from pipeline.data.store import FrameTable, SceneStore, StoredFrame, VoxelGrid
 from pipeline.geometry.correspondence import Mode, match_pixels
 from pipeline.geometry.mesh import Mesh, MeshError, read_ply
-from pipeline.geometry.projection import majority_per_voxel
-from pipeline.geometry.voxels import voxelize
-from pipeline.readers.labels import LABELS, label_sets
 from pipeline.reporting.scene_views import choose_pair
 from pipeline.schemas import (
     ArtifactError,
@@ -27,9 +25,6 @@ from pipeline.schemas import (
     row_group_index,
     stored_metadata,
 )
-
-#: Flat pixels of a frame, and the set (segment or class) of each, -1 none.
-SetPixels = tuple[Int32[np.ndarray, " _n"], Int32[np.ndarray, " _n"]]
 
 
 @dataclass(frozen=True)
@@ -214,33 +209,9 @@ class SceneContents:
         """
         if not self._path("sets").is_file():
             return {}
-        rows, is_cast, sets = self._frame_rows("sets", frame_id), self.are_sets_cast(), {}
-        matches = self.voxel_matches(frame_id)
-        pixel, voxel_index = (matches[name].to_numpy() for name in ("pixel", "voxel_index"))
-        for source in pc.unique(rows["set_source"]).to_pylist():
-            of_source = rows.filter(pc.equal(rows["set_source"], source))
-            set_id = of_source["set_id"].to_numpy()
-            if is_cast:
-                pixels = of_source["pixels"].combine_chunks()
-                sets[source] = (pixels.flatten().to_numpy(), set_id[pixels.value_parent_indices()])
-            else:
-                shown = self._voxel_sets(source)[voxel_index]
-                # Sets of fewer than min_pixels are not in the table.
-                sets[source] = (pixel, np.where(np.isin(shown, set_id), shown, np.int32(-1)))
-        return sets
-
-    def _voxel_sets(self, source: str) -> Int32[np.ndarray, " m"]:
-        """Set of each voxel, -1 none."""
-        if source != LABELS:
-            return self.segments(self.known_k(float(source)), "voxel")
-        mesh, coords = self.mesh(), self.voxels().coords
-        voxels = voxelize(mesh.vertices, mesh.rgb, float(self.metadata("voxels")["voxel_size_m"]))
-        if mesh.label is None or not np.array_equal(voxels.coords, coords):
-            file = layout.mesh(self.artifacts, self.scene)
-            raise ArtifactError(
-                f"{file}: the sets are of another mesh; make it again with extract-frames"
-            )
-        return majority_per_voxel(label_sets(mesh.label), voxels.vertex_voxel, len(coords))
+        sources = self._store.set_sources
+        sets = {source: self._store.set_pixels(frame_id, source) for source in sources}
+        return {source: shown for source, shown in sets.items() if len(shown[0])}
 
     def overlap_matrix(self) -> tuple[Int[np.ndarray, " f"], Float[np.ndarray, "f f"]]:
         """Frames in order, and the share of j's points near i's surface at [i, j]; NaN unknown."""

@@ -9,10 +9,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from pipeline.data.scene_sets import SetPixels
 from pipeline.data.store import StoredFrame
 from pipeline.geometry.camera import valid_depth
 from pipeline.reporting.figures import colour_depth, depth_range, save_figure
-from pipeline.reporting.scene_contents import SetPixels
 from pipeline.reporting.scene_views import (
     distinct_colours,
     overlay_distances,

@@ -64,10 +64,15 @@ def read_everything(artifacts: Path) -> list[np.ndarray]:
         frame, matches = store.frames.load(frame_id), store.pixel_voxels(frame_id)
         arrays += [frame.color, frame.depth, frame.K, frame.T_world_camera]
         arrays += [matches.pixel, matches.voxel_index]
+        arrays += [
+            array for k in ("0.01", "0.05") for array in vars(store.sets(frame_id, k)).values()
+        ]
     return arrays
 
 
-@pytest.mark.parametrize("kind", ["frames", "voxels", "correspondences", "overlaps"])
+@pytest.mark.parametrize(
+    "kind", ["frames", "voxels", "correspondences", "overlaps", "sets", "segments"]
+)
 def test_a_flipped_bit_is_named_and_never_trained_on(artifacts, tmp_path, kind):
     """Anywhere in the data: every page has a checksum (the footer behind them has none)."""
     shutil.copytree(artifacts / "room_b", tmp_path / "room_b")

@@ -4,31 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline import layout
-from pipeline.schemas import read_table, write_table
+from pipeline.schemas import open_artifact, write_table
 from tests.raw_room import artifacts_dir, raw_dir  # noqa: F401
 from tests.room import write_room
 
 SCENE = "scene0000_00"
-
-
-def write_segments(artifacts: Path, scene: str) -> None:
-    """Segments for two k: voxels in slabs along x."""
-    coords = read_table(layout.artifact(artifacts, scene, "voxels"), "voxels")["voxel_coords"]
-    x = np.array(coords.to_pylist())[:, 0]
-    groups = [
-        {
-            "k": np.full(len(x), k, np.float32),
-            "element": ["voxel"] * len(x),
-            "vertex_index": np.arange(len(x), dtype=np.int32),
-            "segment_id": ((x - x.min()) // width).astype(np.int32),
-        }
-        for k, width in ((0.01, 4), (0.05, 12))
-    ]
-    write_table(layout.artifact(artifacts, scene, "segments"), "segments", groups, dict)
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +20,11 @@ def repository_with_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
     artifacts = root / layout.artifacts_dir("rooms")
     write_room(artifacts, SCENE)
-    write_segments(artifacts, SCENE)
     file = layout.artifact(artifacts, SCENE, "correspondences")
     metadata = {"matching_mode": "strict", "radius_m": "0.05"}
-    write_table(file, "correspondences", [read_table(file, "correspondences")], lambda: metadata)
+    stored = open_artifact(file, "correspondences")
+    frames = [stored.read_row_group(group) for group in range(stored.num_row_groups)]
+    write_table(file, "correspondences", frames, lambda: metadata)
     return root
 
 

@@ -47,7 +47,7 @@ def test_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "frame 6, no_pose: pose is -inf",
         "5 of 6 frame pairs (83 %) overlap by at least 0.3",
         "k 0.05, voxel:",
-        "sets: not made",
+        "source 0.05: 3 sets in the median frame",
     ):
         assert fact in printed
     pictures = ("frame_0", "overlaps", "pair_0_3", "segments_k0.01", "voxels")
@@ -113,6 +113,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert printed.count("not drawn: ") == 4
     assert "segments.parquet: missing" in printed
+    assert "sets: not made" in printed
     assert_drawn(out, {"overlaps.png"})
     assert inspect(scene, "--out", str(out), "--voxels") == 1
     assert "missing; `snakemake" in capsys.readouterr().err
