@@ -14,6 +14,7 @@ from pipeline.stages.write_fingerprints import check_code
 #: Command -> (module of pipeline.stages, help). Modules are imported only when they are run.
 COMMANDS = {
     "check-params": ("check_params", "validate params.yaml"),
+    "estimate-cost": ("estimate_cost", "GPU-hours and disk of a params file at the papers' scale"),
     "use-preset": ("use_preset", "copy a file of presets/ to params.yaml"),
     "check": ("check_raw", "inspect a raw folder before anything is computed"),
     "make-room": ("make_room", "write one embedded room in ScanNet's raw format"),

@@ -129,6 +129,9 @@ def test_numbers_are_those_that_dvc_reads(tmp_path: Path) -> None:
 def test_unknown_row(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="nowhere"):
         load_params(edited(tmp_path, rows=["nowhere"]))
+    narrow = {"segmentation_only": ["view", "nowhere"]}
+    with pytest.raises(ParamsError, match=r"segmentation_only has \['nowhere'\], but may name: "):
+        load_params(edited(tmp_path, finetuning=narrow))
 
 
 @pytest.mark.parametrize("text", ["a: [", "", "just words"])

@@ -17,6 +17,11 @@ class Finetuning(Section):
     protocols: list[Literal["frozen", "half_frozen", "full"]] = Field(
         ["frozen", "half_frozen", "full"], min_length=1, description="what is trained"
     )
+    segmentation_only: list[Slug] = Field(
+        [],
+        description="of `rows`, those that are finetuned in full on segmentation alone, as the "
+        "tables of the supplement of 000 need it",
+    )
     steps: dict[Literal["frozen", "half_frozen", "full"], Annotated[int, Field(ge=1)]] = Field(
         {}, description="optimiser steps of a protocol; one that is not named: from `epochs`"
     )

@@ -88,6 +88,7 @@ class Params(Section):
             "second_stage.starts": self.second_stage.starts,
             "second_stage.variants": self.second_stage.variants,
             "rows": self.rows,
+            "finetuning.segmentation_only": self.finetuning.segmentation_only,
             "label_fractions.rows": self.label_fractions.rows,
             "label_fractions.percents": self.label_fractions.percents,
             "networks.rows": self.networks.rows,
@@ -122,6 +123,7 @@ class Params(Section):
             ("second_stage.variants", second.variants, defined),
             ("second_stage.starts", second.starts, self.first_stage),
             ("rows", self.rows, pretrained),
+            ("finetuning.segmentation_only", self.finetuning.segmentation_only, self.rows),
             ("label_fractions.rows", self.label_fractions.rows, self.rows),
             ("networks.rows", self.networks.rows, self.rows),
         ):

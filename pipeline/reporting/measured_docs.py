@@ -57,24 +57,53 @@ def _start(geometry: Mapping[str, Any]) -> str:
     )
 
 
+def _core_hours(geometry: Mapping[str, Any]) -> dict[str, float]:
+    """Part of making all of ScanNet's artifacts -> core-hours."""
+    ours = {row["what"]: row["ours"] for row in geometry["rows"]}
+    return {
+        "frames": ours[_CHAIN] / 1000 * N_FRAMES / 3600,
+        "pairs": ours[_PAIR] / 1000 * (N_PAIRS - N_FRAMES * _CHAIN_PAIRS) / 3600,
+        "starts": ours[_START] * N_SCENES / 3600,
+    }
+
+
+def scannet_artifacts(measurements: Mapping[str, Any]) -> tuple[float, float]:
+    """What all of ScanNet's artifacts take, projected from what was measured.
+
+    Args:
+        measurements: Content of docs/measurements.json.
+
+    Returns:
+        Core-hours; bytes.
+
+    Raises:
+        KeyError: a row that the projection needs is missing.
+    """
+    geometry = measurements["geometry"]
+    ours = {row["what"]: row["ours"] for row in geometry["rows"]}
+    return sum(_core_hours(geometry).values()), ours[_DISK] * 1000 * N_FRAMES
+
+
 def _projection(geometry: Mapping[str, Any]) -> str:
     ours = {row["what"]: row["ours"] for row in geometry["rows"]}
-    frame_h = ours[_CHAIN] / 1000 * N_FRAMES / 3600
-    pair_h = ours[_PAIR] / 1000 * (N_PAIRS - N_FRAMES * _CHAIN_PAIRS) / 3600
-    start_h = ours[_START] * N_SCENES / 3600
+    hours = _core_hours(geometry)
     rows = [
         [
             "frames, matches, segments, overlaps",
-            f"{frame_h:.1f} core-hours",
+            f"{hours['frames']:.1f} core-hours",
             f"{ours[_CHAIN]:.1f} ms a frame",
         ],
-        ["overlaps of longer scenes", f"{pair_h:.1f} core-hours", f"{ours[_PAIR]:.2f} ms a pair"],
+        [
+            "overlaps of longer scenes",
+            f"{hours['pairs']:.1f} core-hours",
+            f"{ours[_PAIR]:.2f} ms a pair",
+        ],
         [
             "starting three jobs a scene",
-            f"{start_h:.1f} core-hours",
+            f"{hours['starts']:.1f} core-hours",
             f"{ours[_START]:.1f} s a scene",
         ],
-        ["**together**", f"**{frame_h + pair_h + start_h:.1f} core-hours**", ""],
+        ["**together**", f"**{sum(hours.values()):.1f} core-hours**", ""],
         ["disk", f"{ours[_DISK] * N_FRAMES / 1e6:.0f} GB", f"{ours[_DISK]:.0f} kB a frame"],
         ["files", f"{8 * N_SCENES:,}", "8 a scene"],
     ]

@@ -47,9 +47,15 @@ class Plan:
         return describe_frames([training.keys[row] for row in self.labelled["training"]])
 
 
+def _has_all_cells(item: Item, params: Params) -> bool:
+    """Whether it is none of those that are finetuned in full on segmentation alone."""
+    narrow = item.keys["variant"] in params.finetuning.segmentation_only
+    return item.stage == "finetune" and not narrow
+
+
 def task_names(item: Item, params: Params) -> list[str]:
-    """Tasks of an item: all that are asked for, or segmentation on fewer labels or otherwise."""
-    return [*params.finetuning.tasks] if item.stage == "finetune" else ["segmentation"]
+    """Tasks of an item: all that are asked for, or segmentation alone."""
+    return [*params.finetuning.tasks] if _has_all_cells(item, params) else ["segmentation"]
 
 
 def make_plan(
@@ -75,7 +81,6 @@ def make_plan(
     """
     section, splits = params.finetuning, {"training": training, "validation": validation}
     percent, network = item.keys.get("percent"), item.keys.get("network")
-    whole = percent is None and network is None
     names = task_names(item, params)
     labelled = {name: split.labelled_rows() for name, split in splits.items()}
     empty = [name for name, rows in labelled.items() if not rows]
@@ -101,7 +106,7 @@ def make_plan(
     }
     return Plan(
         recipe=recipe,
-        protocols=section.protocols if whole else ["full"],
+        protocols=section.protocols if _has_all_cells(item, params) else ["full"],
         tasks=[tasks[name] for name in names if name not in skipped],
         skipped=skipped,
         everything={name: list(range(len(split))) for name, split in splits.items()},

@@ -7,6 +7,7 @@ from pipeline.atomic import write_text
 from pipeline.readers import READERS
 from pipeline.reporting.artifact_docs import artifacts_markdown, fill_layouts, params_schema
 from pipeline.reporting.claim_docs import claims_markdown
+from pipeline.stages.estimate_cost import filled
 
 DOCS = Path("docs")
 
@@ -19,15 +20,17 @@ def generated_docs() -> dict[Path, str]:
     """File -> text it should have; also what the tests compare.
 
     Raises:
-        KeyError: docs/datasets.md and the readers do not name the same layouts.
-        OSError: docs/datasets.md cannot be read.
+        KeyError: docs/datasets.md and the readers do not name the same layouts, or
+            docs/reproduction.md has no place for the cost.
+        OSError: a page cannot be read.
     """
-    datasets = DOCS / "datasets.md"
+    datasets, reproduction = DOCS / "datasets.md", DOCS / "reproduction.md"
     layouts = {name: reader.layout for name, reader in READERS.items()}
     return {
         DOCS / "artifacts.md": artifacts_markdown(),
         DOCS / "claims.md": claims_markdown(),
         DOCS / "params.schema.json": params_schema(),
+        reproduction: filled(reproduction),
         datasets: fill_layouts(datasets.read_text(encoding="utf-8"), layouts),
     }
 

@@ -123,6 +123,23 @@ def pretrain_and_finetune(enter, *instead, **changes):
     return folder, json.loads((folder / "metrics.json").read_text())
 
 
+def test_rows_that_only_segment(enter):
+    """One row of two; its outputs stand where all rows' do."""
+    enter(small_params(finetuning={"segmentation_only": ["none"], "tasks": ["depth"]}))
+    assert main(["pretrain", *OPTIONS]) == 0
+    assert main(["finetune", *OPTIONS]) == 0
+    assert list(metrics()["cells"]) == ["full/segmentation"]
+    assert [file.name for file in layout.finetuned(*ITEM).iterdir()] == [
+        "full-segmentation.safetensors"
+    ]
+    assert main(["pretrain", "--variant", "view", "--seed", "0"]) == 0
+    assert main(["finetune", "--variant", "view", "--seed", "0"]) == 0
+    folder = layout.finetune_results("boxes", "view", 0)
+    assert set(json.loads((folder / "metrics.json").read_text())["cells"]) == {
+        f"{protocol}/depth" for protocol in ("frozen", "half_frozen", "full")
+    }
+
+
 def test_a_part_of_the_labels(enter):
     changes = {"label_fractions": {"rows": ["none"], "by": "image"}}
     folder, found = pretrain_and_finetune(enter, "--percent", "60", **changes)
