@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.reporting.claims import Comparison
+from pipeline.reporting.grid import EMPTY
 from pipeline.reporting.latex import escape
 from pipeline.reporting.markdown import markdown_table
 from pipeline.reporting.tables import FORMATS, results_hash
@@ -22,7 +23,10 @@ COLUMNS = (
 QUOTES = "## What the papers say"
 
 _SUMMARY_HEADER = ("claim", "place", "comparisons that hold", "verdict", "at the end of training")
-_DETAIL_HEADER = ("claim", "comparison", "measured", "seeds x scenes", "PUBLISHED", "verdict")
+_DETAIL_HEADER = (
+    *("claim", "comparison", "measured", "seeds x scenes", "in the tables", "PUBLISHED"),
+    "verdict",
+)
 
 
 def claim_files(dataset: str) -> dict[str, Path]:
@@ -39,7 +43,8 @@ def explanation(params: Params) -> list[str]:
         f"gives them. Params: {results_hash(params)}.",
         "Measured: mean over seeds and validation scenes of the paired difference of two scores, "
         "in the tables' units, every scene with the same weight, and in brackets its "
-        f"{percent} interval from {params.claims.resamples:,} resamples of seeds and scenes.",
+        f"{percent} interval from {params.claims.resamples:,} resamples of seeds and scenes. The "
+        "column `in the tables` has the difference of their cells, which pool all pixels.",
         "A comparison holds if the whole interval is on the side that the paper claims (for "
         "`alike` and `not worse`: within the margin), does not hold if none of it is, and is "
         f"undecided otherwise, and always with fewer than {MIN_SEEDS} seeds or {MIN_SCENES} "
@@ -149,7 +154,7 @@ def to_latex(best: Sequence[EvaluatedClaim], last: Sequence[EvaluatedClaim], par
             *_longtable(
                 "comparisons",
                 "Comparisons of the claims; see the table before.",
-                "p{0.2\\textwidth}p{0.3\\textwidth}rrrl",
+                "p{0.2\\textwidth}p{0.3\\textwidth}rrrrl",
                 _DETAIL_HEADER,
                 _details(best),
             ),
@@ -202,12 +207,17 @@ def _details(evaluated: Sequence[EvaluatedClaim]) -> list[tuple[str, ...]]:
             outcome.comparison.words,
             _measured(outcome),
             f"{outcome.n_seeds} x {outcome.n_scenes}",
-            "-" if outcome.paper_effect is None else f"{outcome.paper_effect:+.2f}",
+            _number(outcome.pooled),
+            _number(outcome.paper_effect),
             outcome.verdict,
         )
         for each in evaluated
         for i, outcome in enumerate(each.outcomes)
     ]
+
+
+def _number(value: float | None) -> str:
+    return EMPTY if value is None else f"{value:+.2f}"
 
 
 def _with_margin(each: EvaluatedClaim) -> str:

@@ -266,7 +266,7 @@ def test_pages(params: Params) -> None:
     (detail,) = (row for row in rows if row[0] == title and "over" in row[1])
     assert detail[1] == "geo over view, frozen depth"
     assert detail[2].startswith(f"{noisy(2.0).mean():+.2f} [+")
-    assert detail[3:] == ["5 x 3", "+8.98", "holds"]
+    assert detail[3:] == ["5 x 3", "+3.00", "+8.98", "holds"]
     # Of a claim with three comparisons, one was run.
     assert ["", "view_geo over view, frozen depth", "view_geo: not run"] in [
         row[:3] for row in rows
@@ -275,7 +275,7 @@ def test_pages(params: Params) -> None:
     assert "(derived)" in markdown
 
     assert r"\begin{longtable}" in latex
-    assert r"view\_geo over view, frozen depth & view\_geo: not run & 0 x 0 & +6.85" in latex
+    assert r"view\_geo over view, frozen depth & view\_geo: not run & 0 x 0 & - & +6.85" in latex
     body = latex.partition("\n")[2]
     assert body.count("{") == body.count("}")
     assert body.isascii()
