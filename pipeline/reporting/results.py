@@ -138,6 +138,34 @@ def is_asked_for(params: Params, row: str, part: str) -> bool:
     return row in params.rows
 
 
+def _has_cell(params: Params, row: str, protocol: str, task: str) -> bool:
+    """Whether the params ask for this cell, if they ask for the row."""
+    finetuning = params.finetuning
+    if trained_as(params, row) in finetuning.segmentation_only:
+        return (protocol, task) == ("full", "segmentation")
+    return protocol in finetuning.protocols and task in finetuning.tasks
+
+
+def trained_as(params: Params, row: str) -> str:
+    """The row that is trained, where another one would be the very same second stage.
+
+    So paper 001's Table 9, which names the k of its sets, shows `view_geo_then_set` for its k.
+
+    Returns:
+        One of `params.rows`; `row` itself, if it is one or has no equal among them.
+    """
+    start, _, variant = row.rpartition(THEN)
+    if row in params.rows or not start or variant not in params.variants:
+        return row
+
+    def definition(name: str) -> tuple[object, ...]:
+        own, variant = params.for_row(name), params.variant(name)
+        return own.pretraining, own.model, sorted(variant.losses), variant.linear
+
+    others = [other for other in params.rows if other.rpartition(THEN)[0] == start]
+    return next((other for other in others if definition(other) == definition(row)), row)
+
+
 def _scratch_folders(params: Params, row: str, part: str, seed: int) -> list[Path]:
     """Where the unfinished trainings of a row keep what they have done; see `training_run.Item`."""
     start, _, variant = row.rpartition(THEN)
@@ -164,10 +192,12 @@ class Results:
         """Seed -> run.
 
         Args:
-            row: One of `params.rows`, or any other name; MEAN_PREDICTOR has one run.
+            row: One of `params.rows`, or any other name (see `trained_as`); MEAN_PREDICTOR has one
+                run.
             part: "" for all tasks on all labels; a percentage of the labels, such as "20"; or a
                 network, such as "pspnet".
         """
+        row = trained_as(self.params, row)
         if (row, part) not in self._runs:
             if row == MEAN_PREDICTOR:
                 self._runs[row, part] = {self.params.seeds[0]: self._mean_predictor()}
@@ -220,8 +250,7 @@ class Results:
             scene: Over whose validation frames.
         """
         runs = self.runs(row, part)
-        finetuning = self.params.finetuning
-        if not part and (protocol not in finetuning.protocols or task not in finetuning.tasks):
+        if not part and not _has_cell(self.params, row, protocol, task):
             runs = dict.fromkeys(runs, NOT_RUN)
         return gather(runs, protocol, task, which, metric or TASKS[task][0], scene)
 

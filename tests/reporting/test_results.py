@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import layout
 from pipeline.config import Params, load_params
-from pipeline.reporting.results import Results, Run, cell_value
+from pipeline.reporting.results import Results, Run, cell_value, trained_as
 from tests.reporting.conftest import write_run
 
 PRESET = Path(__file__).parents[2] / "presets" / "embedded.yaml"
@@ -64,3 +64,46 @@ def test_reasons_for_a_missing_value() -> None:
     assert cell_value(run, "full", "depth", "best", "score") == "no checkpoint given"
     assert cell_value(run, "full", "segmentation", "best", "miou") == "no labels"
     assert cell_value(run, "full", "reconstruction", "best", "score") == "not in metrics.json"
+
+
+def test_cells_of_rows_that_only_segment(params: Params) -> None:
+    """Whatever an earlier run with other params has left."""
+    section = {"segmentation_only": ["view"], "tasks": ["depth"], "protocols": ["frozen"]}
+    finetuning = params.finetuning.model_copy(update=section)
+    results = Results(params.model_copy(update={"finetuning": finetuning}))
+    scores = {"best": {"score": -3.0, "miou": 20.0}}
+    cells = {f"{p}/{t}": scores for p in ("frozen", "full") for t in ("depth", "segmentation")}
+    for row in ("view", "geo"):
+        results.runs(row)[0] = Run({"cells": cells})
+    found = {
+        (row, cell): results.cell(row, *cell.split("/")).values.get(0)
+        for row in ("view", "geo")
+        for cell in cells
+    }
+    assert {cell: value for cell, value in found.items() if value is not None} == {
+        ("view", "full/segmentation"): 20.0,
+        ("geo", "frozen/depth"): -3.0,
+    }
+
+
+def second_stages(params: Params, **sets: object) -> Params:
+    """`view_geo_then_set` with sets of k 0.05, beside the definition of another variant."""
+    content = params.model_dump()
+    content["variants"] |= {"set": {"losses": ["set"]}, "set_other": {"losses": ["set"], **sets}}
+    content["second_stage"] |= {"starts": ["view_geo"], "variants": ["set"]}
+    content["rows"] = [*params.rows, "view_geo_then_set"]
+    return Params.model_validate(content)
+
+
+def test_a_second_stage_of_two_names_is_trained_once(params: Params) -> None:
+    row = "view_geo_then_set_other"
+    assert params.pretraining.sets.source == 0.05
+    assert trained_as(second_stages(params, set_source=0.05), row) == "view_geo_then_set"
+    for other in ({"set_source": 0.01}, {"set_aggregation": "asymmetric"}, {"learning_rate": 0.01}):
+        assert trained_as(second_stages(params, **other), row) == row
+    params = second_stages(params, set_source=0.05)
+    assert trained_as(params, "geo_then_set_other") == "geo_then_set_other"
+    assert trained_as(params, "view_geo_then_nowhere") == "view_geo_then_nowhere"
+    results = Results(params)
+    results.runs("view_geo_then_set")[0] = Run({"cells": {"full/depth": {"best": {"score": -3.0}}}})
+    assert results.cell(row, "full", "depth").values == {0: -3.0}
