@@ -262,6 +262,12 @@ def small_params(**changes: Any) -> Params:
             "geo_lin": {"losses": ["geo"], "linear": True},
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
             "view_geo_d": {"losses": ["view", "geo", "depth"]},
+            "set": {"losses": ["set"]},
+            "set_asymmetric": {
+                "losses": ["set"],
+                "set_source": 0.01,
+                "set_aggregation": "asymmetric",
+            },
         },
         "first_stage": ["none", "view"],
         "pretrained_on": "boxes",
@@ -275,6 +281,16 @@ def small_params(**changes: Any) -> Params:
     }
     for section, values in changes.items():
         content[section] = {**content.get(section, {}), **values}
+    return Params.model_validate(content)
+
+
+def two_stages(starts: list[str], variants: list[str], **changes: Any) -> Params:
+    """Params like `small_params`, with a second stage of three steps at a tenth of the rate."""
+    content = small_params(**changes).model_dump()
+    content["first_stage"] = content["rows"] = starts
+    content["second_stage"] |= {"starts": starts, "variants": variants}
+    content["second_stage"] |= {"steps": 3, "learning_rate": 0.01}
+    content["rows"] = [*starts, *Params.model_validate(content).second_stage.rows()]
     return Params.model_validate(content)
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -178,12 +179,13 @@ def test_a_row_is_the_params_with_its_own_values() -> None:
             "set_source": 0.01,
             "set_aggregation": "asymmetric",
         },
+        "slow": {"losses": ["view"], "learning_rate": 0.01},
         "scratch": {"losses": [], "init": "random"},
     }
     content["model"] |= {"init": "checkpoint", "init_checkpoint": "resnet18.pth"}
     content["pretraining"]["augmentation"]["colour"] = False
     content["second_stage"] |= {"steps": None, "epochs": 3, "learning_rate": 0.05}
-    content["second_stage"] |= {"starts": ["view"], "variants": ["geo", "own"]}
+    content["second_stage"] |= {"starts": ["view"], "variants": ["geo", "slow"]}
     params = Params.model_validate(content)
     assert params.for_row("view") == params
     own = params.for_row("own")
@@ -193,11 +195,43 @@ def test_a_row_is_the_params_with_its_own_values() -> None:
     assert own.for_row("own") == own
     assert params.for_row("scratch").model.init == "random"
     assert params.pretraining.learning_rate == 0.1
-    for row, rate in (("view_then_geo", 0.05), ("view_then_own", 0.01)):
+    for row, rate in (("view_then_geo", 0.05), ("view_then_slow", 0.01)):
         second = params.for_row(row).pretraining
         assert (second.steps, second.epochs, second.learning_rate) == (None, 3, rate)
     with pytest.raises(KeyError):
         params.for_row("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("losses", "encoder", "stage", "found"),
+    [
+        (["set"], None, "first", "first_stage has more, whose losses name set"),
+        ([], None, "second", "second_stage.variants has more, whose losses are []"),
+        (["moco"], None, "second", "second_stage.variants has more, whose losses are ['moco']"),
+        (["set"], "resnet50", "second", "view_then_more: the networks are those of the start"),
+    ],
+)
+def test_a_stage_takes_what_it_can_train(
+    losses: list[str], encoder: str | None, stage: str, found: str
+) -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["variants"]["more"] = {"losses": losses, "encoder": encoder}
+    if stage == "first":
+        content["first_stage"].append("more")
+        content["rows"].append("more")
+    content["second_stage"] |= {"starts": ["view"], "variants": ["more"]}
+    with pytest.raises(ValidationError, match=re.escape(found)):
+        Params.model_validate(content)
+
+
+def test_sets_that_are_not_made() -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["variants"]["more"] = {"losses": ["set"], "set_source": 0.03}
+    content["second_stage"] |= {"starts": ["view"], "variants": ["more"]}
+    with pytest.raises(ValidationError, match=r"sets of k 0\.03, which .* does not make"):
+        Params.model_validate(content)
+    content["variants"]["more"]["set_source"] = "labels"
+    Params.model_validate(content)
 
 
 def test_a_file_of_its_own_is_used() -> None:

@@ -142,9 +142,32 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _losses_fit_the_stage(self) -> "Params":
+        for name in self.first_stage:
+            if "set" in self.variants[name].losses:
+                raise ValueError(
+                    f"first_stage has {name}, whose losses name set: sets are contrasted in the "
+                    "second stage; second_stage.starts may be a variant without losses"
+                )
+        for row, (start, name) in self.second_stage.rows().items():
+            variant = self.variants[name]
+            if not variant.losses or "moco" in variant.losses:
+                raise ValueError(
+                    f"second_stage.variants has {name}, whose losses are {variant.losses}: a "
+                    "second stage goes on with losses on frame pairs"
+                )
+            encoder = self.variants[start].encoder or self.model.encoder
+            if variant.encoder not in (None, encoder):
+                raise ValueError(
+                    f"{row}: the networks are those of the start, whose encoder is {encoder}, but "
+                    f"variants.{name}.encoder is {variant.encoder}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _sets_are_made(self) -> "Params":
         made = self.geometry.oversegmentation.k
-        for name in (*self.first_stage, *self.second_stage.variants):
+        for name in self.second_stage.variants:
             variant = self.variants[name]
             source = variant.set_source or self.pretraining.sets.source
             if "set" in variant.losses and source != "labels" and source not in made:

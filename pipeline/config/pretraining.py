@@ -9,6 +9,13 @@ from pipeline.config.section import Fraction, Positive, Section, Slug
 
 #: Between the start and the variant in the name of a row of the second stage.
 THEN = "_then_"
+
+
+def second_stage_row(start: str, variant: str) -> str:
+    """Name of the row of a variant that goes on from a start."""
+    return f"{start}{THEN}{variant}"
+
+
 #: Where sets come from: the k of an oversegmentation, or ground-truth labels.
 SetSource = Positive | Literal["labels"]
 
@@ -185,7 +192,7 @@ class SecondStage(Section):
     def rows(self) -> dict[str, tuple[str, str]]:
         """Name of each result -> its start and its variant."""
         return {
-            f"{start}{THEN}{variant}": (start, variant)
+            second_stage_row(start, variant): (start, variant)
             for start in self.starts
             for variant in self.variants
         }

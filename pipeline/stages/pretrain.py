@@ -9,7 +9,8 @@ import torch
 
 from pipeline import layout
 from pipeline.atomic import write_json
-from pipeline.config import Params
+from pipeline.config import Params, params_path
+from pipeline.config.pretraining import second_stage_row
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches, WorkerError
 from pipeline.data.store import SceneStore
@@ -23,8 +24,11 @@ from pipeline.training.distributed import LostProcessError, is_one_of_many, join
 from pipeline.training.interruption import Interrupted, stop_request
 from pipeline.training.optimisation import TrainingError
 from pipeline.training.pretrain import Pretrained, pretrain
+from pipeline.training.second_stage import read_start
 
 ARTIFACTS = ("frames", "voxels", "correspondences", "overlaps")
+#: What sets are read from, too.
+SETS = ("segments", "sets")
 #: What stops a training with a text that says why.
 ERRORS = (TrainingError, LostProcessError, WorkerError, CheckpointError, ValueError)
 
@@ -32,6 +36,11 @@ ERRORS = (TrainingError, LostProcessError, WorkerError, CheckpointError, ValueEr
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command line."""
     training_run.add_arguments(parser)
+    parser.add_argument(
+        "--start",
+        metavar="VARIANT",
+        help="second stage: go on from this variant's networks, with the schedule of second_stage",
+    )
     parser.add_argument(
         "--processes",
         type=int,
@@ -42,22 +51,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pretrain and store models/DATASET/pretrained/VARIANT-sSEED.
+    """Pretrain and store models/DATASET/pretrained/VARIANT-sSEED or START_then_VARIANT-sSEED.
 
     Returns:
         0, or EX_TEMPFAIL where SIGTERM stopped it.
     """
     params, device = training_run.start(args)
-    item = Item("pretrain", params.dataset.name, {"variant": args.variant}, args.seed)
+    item = _item(params, args)
     if is_one_of_many():
         _train(params, item, device)
         return 0  # torchrun takes all else for a crash; `_launch` sees whether there is a result
-    check_artifacts(params.dataset.name, ARTIFACTS)
+    check_artifacts(params.dataset.name, _artifacts(params, item))
     plan = launch.ALONE
     if params.variants[args.variant].losses:
         plan = launch.plan_launch(args.processes, params.pretraining.accumulation, device)
     is_stored = _launch(plan, item, args.device) if plan.size > 1 else _train(params, item, device)
     return 0 if is_stored else os.EX_TEMPFAIL
+
+
+def _item(params: Params, args: argparse.Namespace) -> Item:
+    """What the command line asks for.
+
+    Raises:
+        StageError: an unknown variant.
+    """
+    start, variant = args.start, args.variant
+    for name in filter(None, (start, variant)):
+        if name not in params.variants:
+            known = ", ".join(params.variants)
+            raise StageError(f"{params_path()}: no variant {name!r} to pretrain; known: {known}")
+    if start is None:
+        return Item("pretrain", params.dataset.name, {"variant": variant}, args.seed)
+    keys = {"start": start, "variant": variant}
+    return Item("continue_pretraining", params.dataset.name, keys, args.seed)
+
+
+def _row(item: Item) -> str:
+    """Name of the result."""
+    start, variant = item.keys.get("start"), item.keys["variant"]
+    return second_stage_row(start, variant) if start else variant
+
+
+def _artifacts(params: Params, item: Item) -> tuple[str, ...]:
+    """Kinds that are read."""
+    needs_sets = "set" in params.variants[item.keys["variant"]].losses
+    return (*ARTIFACTS, *SETS) if needs_sets else ARTIFACTS
 
 
 def _launch(plan: launch.Launch, item: Item, device: str) -> bool:
@@ -88,16 +126,21 @@ def _train(params: Params, item: Item, device: torch.device) -> bool:
     Returns:
         Whether training came to its end.
     """
-    dataset, variant, seed = item.dataset, item.keys["variant"], item.seed
+    dataset, row, seed = item.dataset, _row(item), item.seed
     used = training_run.used_params(params, item)
     with stop_request(is_one_of_many()) as stop, training_run.only_run(item):
-        manifests = [layout.split(dataset), *(layout.manifest(dataset, k) for k in ARTIFACTS)]
-        checkpoints = Checkpoints(training_run.checkpoint_folder(item, used, manifests))
+        inputs = [layout.split(dataset)]
+        inputs += [layout.manifest(dataset, kind) for kind in _artifacts(params, item)]
+        folder = _start_folder(item)
+        if folder is not None:
+            inputs += [folder / name for name in ("model.safetensors", "metadata.json")]
+        checkpoints = Checkpoints(training_run.checkpoint_folder(item, used, inputs))
         try:
             with joined(device) as processes:
-                batches = _batches(params, variant, seed)
+                start = None if folder is None else read_start(folder)
+                batches = _batches(params, row, seed, is_second_stage=start is not None)
                 result = pretrain(
-                    params, variant, seed, batches, device, checkpoints, processes, stop
+                    params, row, seed, batches, device, checkpoints, processes, stop, start
                 )
         except NotPretrainedError as reason:
             _store_skipped(item, str(reason), used)
@@ -117,23 +160,31 @@ def _train(params: Params, item: Item, device: torch.device) -> bool:
 
 
 def _target(item: Item) -> Path:
-    return layout.pretrained(item.dataset, item.label, item.seed)
+    return layout.pretrained(item.dataset, _row(item), item.seed)
 
 
-def _batches(params: Params, variant: str, seed: int) -> PairBatches:
+def _start_folder(item: Item) -> Path | None:
+    """Where the networks are that the second stage goes on from; None in the first stage."""
+    start = item.keys.get("start")
+    return layout.pretrained(item.dataset, start, item.seed) if start else None
+
+
+def _batches(params: Params, row: str, seed: int, is_second_stage: bool) -> PairBatches:
     """Batches of the scenes that `dataset.pretrain_split` names."""
     split, cache = read_split(params), ByteCache()
     parts = ("train", "validation") if params.dataset.pretrain_split != "train" else ("train",)
     names = sorted(scene for part in parts for scene in split[part])
     folder = layout.artifacts_dir(params.dataset.name)
-    losses = params.variant(variant).losses
+    losses, section = params.variant(row).losses, params.for_row(row).pretraining
     return PairBatches(
         {name: SceneStore(folder, name, cache) for name in names},
-        params.for_row(variant).pretraining,
+        section,
         params.geometry.matching,
         seed,
         with_voxels="geo" in losses,
         with_depth="depth" in losses,
+        set_source=section.sets.source if "set" in losses else None,
+        is_second_stage=is_second_stage,
     )
 
 
@@ -143,25 +194,29 @@ def _store_skipped(item: Item, reason: str, used: dict[str, Any]) -> None:
     with atomic_folder(_target(item)) as folder:
         write_json(
             folder / "metadata.json",
-            {**item.keys, "seed": item.seed, "params": {"model": used["model"]}, "skipped": reason},
+            {**item.keys, "seed": item.seed, "params": _model_params(used), "skipped": reason},
         )
+
+
+def _model_params(used: dict[str, Any]) -> dict[str, Any]:
+    """The networks' params, which alone decide weights that were not trained."""
+    return {name: value for name, value in used.items() if name == "model"}
 
 
 def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]) -> None:
     """Write the weights, and what they come from."""
-    variant = item.keys["variant"]
-    losses = used[f"variants.{variant}"]["losses"]
+    losses = used[f"variants.{item.keys['variant']}"]["losses"]
     with atomic_folder(_target(item)) as folder:
         save_tensors(folder / "model.safetensors", result.model.state_dict())
         write_json(
             folder / "metadata.json",
             {
-                "variant": variant,
+                **item.keys,
                 "seed": item.seed,
-                # Without training nothing but the networks' params decides the weights.
-                "params": used if losses else {"model": used["model"]},
+                "params": used if losses else _model_params(used),
                 **result.model.settings(),
                 "losses": losses,
+                **({"drawn": list(result.drawn)} if "start" in item.keys else {}),
                 "steps": result.steps,
                 "n_scenes": len(batches.scenes),
                 "n_pairs": batches.n_pairs,

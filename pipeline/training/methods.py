@@ -1,7 +1,7 @@
 """How a variant is pretrained, apart from its data."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from pipeline.training.contrastive import ContrastiveModel
 from pipeline.training.networks import Networks
 from pipeline.training.optimisation import make_sgd, poly_rate
 from pipeline.training.pair_losses import PAIR_LOSSES
+from pipeline.training.second_stage import Start, go_on_from
 
 
 class Batches(Protocol):
@@ -39,6 +40,7 @@ class Method:
         steps: batches -> optimiser steps of the whole training.
         items: name of what a batch holds.
         items_per_step: and how many of them a step has.
+        drawn: second stage: parts of the networks that its start does not have, drawn anew.
     """
 
     networks: Networks
@@ -48,6 +50,7 @@ class Method:
     steps: Callable[[Batches], int]
     items: str
     items_per_step: int
+    drawn: tuple[str, ...] = ()
 
 
 def steps_of_epochs(steps: int | None, epochs: int, batches: int, accumulation: int) -> int:
@@ -82,19 +85,24 @@ def pair_method(params: Params, row: str, seed: int) -> Method:
     )
 
 
-def make_method(params: Params, row: str, seed: int) -> Method:
+def make_method(params: Params, row: str, seed: int, start: Start | None = None) -> Method:
     """How a row is pretrained, before its first step.
 
     Args:
         params: Sections model, pretraining and the variant are used.
         row: Key of `params.variants`, or a row of the second stage.
         seed: Of the initial weights.
+        start: What the second stage goes on from; sizes and weights are the start's.
 
     Raises:
         NotPretrainedError: it starts from a checkpoint, and none is given.
-        CheckpointError: that cannot be used.
+        CheckpointError: that, or the start, cannot be used.
     """
     params = params.for_row(row)
+    if start is not None:
+        method = pair_method(params.model_copy(update={"model": start.model}), row, seed)
+        assert isinstance(method.networks, ContrastiveModel)
+        return replace(method, drawn=go_on_from(method.networks, start))
     method = pair_method(params, row, seed)
     if params.model.init == "checkpoint":
         if params.model.init_checkpoint is None:

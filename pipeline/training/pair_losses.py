@@ -8,6 +8,7 @@ from pipeline.config import Pretraining
 from pipeline.data.pairs import PairBatch
 from pipeline.losses.depth_proxy import depth_proxy
 from pipeline.losses.info_nce import point_info_nce
+from pipeline.losses.set_info_nce import set_info_nce
 from pipeline.training.contrastive import ContrastiveModel, Outputs, gather_pixels
 
 #: (networks, what they made of the batch, the batch, options) -> scalar.
@@ -57,5 +58,33 @@ def _depth(
     return options.weight * (a + b) / 2
 
 
+def _set(
+    model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
+) -> Tensor:
+    """Set-InfoNCE of the sets that both frames see (paper 001 section 3.2; spec B.2)."""
+    assert outputs.maps is not None
+    assert batch.sets is not None
+    sets, options = batch.sets, section.sets
+    return set_info_nce(
+        outputs.maps.permute(0, 2, 3, 1).flatten(0, 2),
+        sets.cell,
+        sets.share,
+        sets.first,
+        sets.chosen,
+        sets.pair,
+        sets.identity,
+        section.contrast.temperature,
+        options.aggregation,
+        options.renormalise,
+        section.contrast.symmetric,
+        options.negatives,
+    )
+
+
 #: Name in a variant's `losses` -> the loss.
-PAIR_LOSSES: dict[str, PairLoss] = {"view": _view, "geo": _geo, "depth": _depth}
+PAIR_LOSSES: dict[str, PairLoss] = {
+    "view": _view,
+    "geo": _geo,
+    "depth": _depth,
+    "set": _set,
+}

@@ -15,6 +15,7 @@ from pipeline.training.interruption import Interrupted, StopRequest
 from pipeline.training.methods import Method, make_method
 from pipeline.training.networks import Networks
 from pipeline.training.optimisation import Loss, Progress, seed_torch, train
+from pipeline.training.second_stage import Start
 
 
 @dataclass
@@ -26,12 +27,14 @@ class Pretrained:
         steps: optimiser steps done.
         history: mean losses over each stretch of `HISTORY_STEPS` steps, with its last step.
         n_redrawn: pairs without a match that were replaced by others.
+        drawn: second stage: parts of the networks that its start does not have.
     """
 
     model: Networks
     steps: int
     history: list[dict[str, float]]
     n_redrawn: int
+    drawn: tuple[str, ...] = ()
 
 
 #: Points of the loss curve that the metadata keep.
@@ -57,18 +60,21 @@ def pretrain(
     checkpoints: Checkpoints,
     processes: Processes = ALONE,
     stop: StopRequest | None = None,
+    start: Start | None = None,
 ) -> Pretrained:
     """Train a variant, from its newest checkpoint if there is one.
 
     Args:
         params: Sections model, pretraining and the variant are used.
-        variant: Key of `params.variants`; one without losses is not trained.
+        variant: Key of `params.variants`, or a row of the second stage; one without losses is not
+            trained.
         seed: Of the initial weights (order and sampling are those of `batches`).
         batches: Batch number -> pairs; the same for all variants of a seed.
         device: Where to train.
         checkpoints: Folder of this run's states.
         processes: That train together.
         stop: Heeded between steps.
+        start: What the second stage goes on from.
 
     Returns:
         The networks after the last step. On one CPU thread the weights are the same whether or
@@ -86,9 +92,9 @@ def pretrain(
     0.1 (Pri3D's schedule falls to 0.001 within 180 steps, longer than short runs' memory), and
     moves once a step where a step has parts.
     """
-    section, method = params.pretraining, make_method(params, variant, seed)
+    section, method = params.pretraining, make_method(params, variant, seed, start)
     model = place(method.networks, section.compute, device)
-    result = Pretrained(model=model, steps=0, history=[], n_redrawn=0)
+    result = Pretrained(model=model, steps=0, history=[], n_redrawn=0, drawn=method.drawn)
     if not params.variant(variant).losses:
         return result
     stop = stop or StopRequest()
