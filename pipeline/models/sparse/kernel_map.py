@@ -1,14 +1,27 @@
 """Kernel maps: which occupied site meets which other under each kernel offset."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
+from pipeline.models.sparse.products import CPU_BLOCK_ROWS, Rows
+
 #: Rows of the input sites and, in parallel, of the output sites that they contribute to.
 RowPairs = tuple[Tensor, Tensor]
+
+
+class Block(NamedTuple):
+    """Some of the pairs of one kernel offset: rows of the inputs and, in parallel, the outputs."""
+
+    offset: int
+    inputs: Rows
+    outputs: Rows
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,22 @@ class KernelMap:
 
     pairs: tuple[RowPairs | None, ...]
     n_outputs: int
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """All pairs, on a CPU in blocks of at most `CPU_BLOCK_ROWS`."""
+        return tuple(self._blocks())
+
+    def _blocks(self) -> Iterator[Block]:
+        for offset, pair in enumerate(self.pairs):
+            if pair is None:
+                for start in range(0, self.n_outputs, CPU_BLOCK_ROWS):
+                    rows = slice(start, min(start + CPU_BLOCK_ROWS, self.n_outputs))
+                    yield Block(offset, rows, rows)
+            elif len(pair[0]) > 0:
+                most = CPU_BLOCK_ROWS if pair[0].device.type == "cpu" else len(pair[0])
+                for inputs, outputs in zip(pair[0].split(most), pair[1].split(most), strict=True):
+                    yield Block(offset, inputs, outputs)
 
     def transposed(self, n_inputs: int) -> "KernelMap":
         """The map of the transposed convolution, back to this map's `n_inputs` input sites."""

@@ -13,42 +13,60 @@ from pipeline.models.sparse.kernel_map import (
     downsample_map,
     neighbour_map,
 )
+from pipeline.models.sparse.products import add_rows, gather, multiply
 from pipeline.models.sparse.sites import Sites
 
 
 class _Convolution(torch.autograd.Function):
-    """Gather, multiply and add for each kernel offset; nothing gathered is kept for backward."""
+    """Gather, multiply and add for each block of pairs; nothing gathered is kept for backward.
+
+    Half precision is for the products alone: sums are float32, rounded once at the end.
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+        features = features.contiguous()
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
-        output = features.new_zeros(kernel_map.n_outputs, weight.shape[2])
-        for pair, matrix in zip(kernel_map.pairs, weight, strict=True):
-            if pair is None:
-                output.addmm_(features, matrix)
-            else:
-                inputs, outputs = pair
-                output.index_add_(0, outputs, features.index_select(0, inputs) @ matrix)
-        return output
+        matrices, work = weight.unbind(), weight[0].numel()
+        output = _zeros_for_sums(features, kernel_map.n_outputs, weight.shape[2])
+        for offset, inputs, outputs in kernel_map.blocks:
+            add_rows(output, outputs, multiply(gather(features, inputs, work), matrices[offset]))
+        return output.to(features.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         features, weight = ctx.saved_tensors
+        gradient, matrices, work = gradient.contiguous(), weight.unbind(), weight[0].numel()
         needs_features, needs_weight, _ = ctx.needs_input_grad
-        to_features = torch.zeros_like(features) if needs_features else None
-        to_weight = torch.empty_like(weight) if needs_weight else None
-        for index, pair in enumerate(ctx.kernel_map.pairs):
-            gathered = features if pair is None else features.index_select(0, pair[0])
-            received = gradient if pair is None else gradient.index_select(0, pair[1])
-            if to_weight is not None:
-                torch.mm(gathered.T, received, out=to_weight[index])
-            if to_features is not None and pair is None:
-                to_features.addmm_(received, weight[index].T)
-            elif to_features is not None:
-                to_features.index_add_(0, pair[0], received @ weight[index].T)
-        return to_features, to_weight, None
+        to_features = _zeros_for_sums(features, *features.shape) if needs_features else None
+        to_weight = _zeros_for_sums(weight, *weight.shape) if needs_weight else None
+        to_matrices = () if to_weight is None else to_weight.unbind()
+        for offset, inputs, outputs in ctx.kernel_map.blocks:
+            received = gather(gradient, outputs, work)
+            if needs_weight:
+                to_matrices[offset].add_(multiply(gather(features, inputs, work).T, received))
+            if to_features is not None:
+                add_rows(to_features, inputs, multiply(received, matrices[offset].T))
+        return (
+            None if to_features is None else to_features.to(features.dtype),
+            None if to_weight is None else to_weight.to(weight.dtype),
+            None,
+        )
+
+
+def _convolve(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Apply the function, under autocast in its precision."""
+    device = features.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        features, weight = features.to(dtype), weight.to(dtype)
+    return _Convolution.apply(features, weight, kernel_map)
+
+
+def _zeros_for_sums(like: Tensor, *shape: int) -> Tensor:
+    return like.new_zeros(shape, dtype=torch.promote_types(like.dtype, torch.float32))
 
 
 class TorchSites(Sites):
@@ -56,7 +74,8 @@ class TorchSites(Sites):
 
     Kernel maps are made when first needed and shared by all layers of a stride.
 
-    Source: spec dependencies.md (sorted keys, binary search, one product per kernel offset).
+    Source: spec dependencies.md (sorted keys, binary search, one product per kernel offset; its
+        blocks and oneDNN are our own, see `products`).
     """
 
     def __init__(self, coords: Int32[Tensor, "n 4"]):
@@ -80,7 +99,7 @@ class TorchSites(Sites):
         key = (stride, kernel_size)
         if key not in self._neighbours:
             self._neighbours[key] = neighbour_map(self._coords[stride], kernel_size)
-        return _Convolution.apply(features, weight, self._neighbours[key])
+        return _convolve(features, weight, self._neighbours[key])
 
     def downsample(
         self,
@@ -92,7 +111,7 @@ class TorchSites(Sites):
         if stride not in self._downsampling:
             coarse, kernel_map = downsample_map(self._coords[stride])
             self._coords[2 * stride], self._downsampling[stride] = coarse, kernel_map
-        return _Convolution.apply(features, weight, self._downsampling[stride])
+        return _convolve(features, weight, self._downsampling[stride])
 
     def upsample(
         self,
@@ -103,4 +122,4 @@ class TorchSites(Sites):
         """See `Sites.upsample`."""
         fine = stride // 2
         kernel_map = self._downsampling[fine].transposed(len(self._coords[fine]))
-        return _Convolution.apply(features, weight, kernel_map)
+        return _convolve(features, weight, kernel_map)
