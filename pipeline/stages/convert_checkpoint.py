@@ -21,7 +21,9 @@ from pipeline.models.conversion.networks import (
 )
 from pipeline.models.conversion.reading import Weights, read_weights
 from pipeline.models.detectron2_weights import detectron2_bytes
+from pipeline.models.heads import EmbeddingHead
 from pipeline.models.loading import NAMED, CheckpointError
+from pipeline.models.sparse_unet import SparseUNet
 from pipeline.stages.common import StageError
 from pipeline.training.checkpoint import atomic_folder, save_tensors
 
@@ -150,6 +152,24 @@ def _networks(weights: Weights, source: Path, decoder_seed: int | None) -> dict[
     return networks
 
 
+def _model(networks: Mapping[str, nn.Module]) -> dict[str, object]:
+    """What params.yaml's section `model` says of these networks' heads and 3D part.
+
+    A second stage that goes on from them builds networks of that size.
+    """
+    head, linear, sparse = (networks.get(name) for name in ("head_view", "lin2d", "sparse"))
+    values: dict[str, object] = {}
+    if isinstance(head, EmbeddingHead):
+        values["embedding_dim"] = head.out_channels
+    if isinstance(linear, nn.Linear):
+        values["linear_dim"] = linear.out_features
+        values["linear_layers"] = "two" if "lin3d" in networks else "one"
+    if isinstance(sparse, SparseUNet):
+        parts = ("planes", "blocks", "stem_channels")
+        values |= {f"sparse_{name}": sparse.settings[name] for name in parts}
+    return values
+
+
 def _write_folder(
     target: Path, networks: Mapping[str, nn.Module], weights: Weights, source: Path
 ) -> None:
@@ -176,6 +196,7 @@ def _write_folder(
                     "weights_of": weights.origin,
                     "left_out": weights.left_out,
                 },
+                "params": {"model": _model(networks)},
                 "model": networks["unet"].settings,
                 "sparse": sparse and sparse.settings,
                 "history": [],

@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 from benchmarks.sparse.minkunet import _rename
 from pipeline.__main__ import main
-from pipeline.config import Variant
+from pipeline.config import Model, Variant
 from pipeline.models.conversion.networks import load_encoder, load_unet
 from pipeline.models.conversion.reading import read_weights
-from pipeline.models.loading import load_pretrained, load_torchvision_encoder, read_state
+from pipeline.models.loading import (
+    load_pretrained,
+    load_strict,
+    load_torchvision_encoder,
+    read_state,
+)
 from pipeline.models.resnet import ResNet
 from pipeline.models.sparse_unet import SparseUNet
 from pipeline.models.unet import UNet2D
@@ -30,6 +35,9 @@ from tests.models.foreign import (
     torchvision_shapes,
 )
 from tests.room import small_params
+
+#: As in Pri3D, the 3D network's output is as wide as its last stage.
+PLANES = (8, 8, 8, 8, 16, 8, 8, 12)
 
 
 def convert(*arguments: object) -> int:
@@ -51,7 +59,7 @@ def without(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def released(tmp_path: Path) -> tuple[Path, dict[str, Tensor]]:
     """A small file in the format of Pri3D's released VIEW + GEO checkpoints."""
     torch.manual_seed(0)
-    sparse = SparseUNet(3, 12, (8, 8, 8, 8, 16, 8, 8, 8), (2, 1, 1, 2, 1, 1, 1, 2), 8)
+    sparse = SparseUNet(3, 12, PLANES, (2, 1, 1, 2, 1, 1, 1, 2), 8)
     model = {
         **filled(pri3d_shapes("resnet50", base=8, outputs=10)),
         **sparse_state(sparse, _rename),
@@ -76,7 +84,7 @@ def test_pri3d_to_a_pretrained_folder(released, tmp_path, capsys):
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["variant"], metadata["seed"]) == ("view_geo", 3)
     assert metadata["model"] == {"encoder": "resnet50", "width": 0.125, "feature_channels": 16}
-    assert metadata["sparse"]["planes"] == [8, 8, 8, 8, 16, 8, 8, 8]
+    assert metadata["sparse"]["planes"] == list(PLANES)
     assert metadata["converted"]["left_out"][-1] == "headloss.get_gradient.edge_conv.weight"
 
     unet = load_pretrained(folder)
@@ -93,11 +101,25 @@ def test_pri3d_to_a_pretrained_folder(released, tmp_path, capsys):
         assert torch.equal(found, pri3d_decoder(model, stages))
 
 
+def test_a_second_stage_goes_on_from_it(released, tmp_path):
+    """Networks of the sizes that its metadata say take every tensor."""
+    file, _ = released
+    assert convert(file, tmp_path / "view_geo-s0") == 0
+    metadata = json.loads((tmp_path / "view_geo-s0/metadata.json").read_text())
+    model = Model.model_validate(metadata["params"]["model"] | metadata["model"])
+    assert (model.embedding_dim, model.linear_layers, model.linear_dim) == (10, "two", 6)
+    variant = Variant(losses=["view", "geo"], linear=True)
+    networks = ContrastiveModel(model, variant, seed=0)
+    stored = read_state(tmp_path / "view_geo-s0/model.safetensors")
+    load_strict(networks, stored, "converted")
+    assert_equal(networks.state_dict(), stored)
+
+
 def test_pri3ds_3d_network(released):
     file, model = released
     sparse = read_weights(file).part("sparse.")
     torch.manual_seed(0)
-    expected = SparseUNet(3, 12, (8, 8, 8, 8, 16, 8, 8, 8), (2, 1, 1, 2, 1, 1, 1, 2), 8)
+    expected = SparseUNet(3, 12, PLANES, (2, 1, 1, 2, 1, 1, 1, 2), 8)
     assert_equal(sparse, expected.state_dict())
     assert model["backbone3d.final.kernel"].ndim == 2
     assert model["backbone3d.block5.0.downsample.0.kernel"].ndim == 2
