@@ -114,9 +114,10 @@ class Workspace:
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
 
     def edit_rows(self, *rows: str) -> None:
-        """Train and tabulate only these variants."""
+        """Train and tabulate only these variants, without a second stage."""
         self.edit("first_stage", list(rows))
         self.edit("rows", list(rows))
+        self.edit("second_stage.starts", [])
 
 
 #: Commands around a stage: what runs it for Snakemake, and what looks at the code.
@@ -132,6 +133,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     params = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
     params["seeds"] = [0]
     params["first_stage"] = params["rows"] = ["none", "view"]
+    params["second_stage"] |= {"starts": [], "steps": 2}
     params["rooms"] |= {"n_train": 2, "n_validation": 1, "frames_per_room": 6}
     params["pretraining"]["steps"] = 2
     params["finetuning"] |= {"steps": {"frozen": 2}, "protocols": ["frozen"]}

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from pipeline import layout
 from tests.workflow.conftest import DVC, SNAKEMAKE, Workspace
 
 # The first test's time includes the first run, perhaps with kernels to compile.
@@ -54,6 +55,27 @@ def test_oversegmentation_param_from_dvc(finished: Workspace) -> None:
     finished.edit("geometry.oversegmentation.min_vertices", 25)
     assert finished.count(*DVC) == Counter({"oversegment": N_SCENES, "write-manifest": 2})
     assert finished.calls(*SNAKEMAKE) == Counter()
+
+
+@pytest.mark.long
+def test_second_stage_and_its_sets(finished: Workspace) -> None:
+    """From either tool: one training more; other sets train it alone again; the start is kept."""
+    before = finished.params()
+    finished.edit("second_stage.starts", ["view"])
+    finished.edit("rows", [*before["rows"], "view_then_set"])
+    once = Counter({"pretrain": 1, "finetune": 1, "make-tables": 1})
+    assert finished.calls(*SNAKEMAKE)["pretrain --start"] == 1
+    assert (finished.root / layout.pretrained("smoke", "view_then_set", 0)).is_dir()
+    assert finished.count(*DVC) == Counter()
+    finished.edit("pretraining.sets.renormalise", True)
+    assert finished.count(*DVC) == once
+    assert finished.calls(*SNAKEMAKE) == Counter()
+    finished.edit("pretraining.sets.source", 0.01)
+    assert finished.count(*SNAKEMAKE) == once
+    assert finished.count(*DVC) == Counter()
+    finished.edit("second_stage.starts", [])
+    finished.edit("rows", before["rows"])
+    assert finished.count(*SNAKEMAKE) == Counter({"make-tables": 1})
 
 
 @pytest.mark.long

@@ -81,7 +81,9 @@ def test_everything_through_sbatch(cluster: SlurmCluster, clone: Workspace) -> N
     assert [found[name] for name in scenes] == [1]
     assert sum(found[name] for name in lists) <= 2  # the scene lists come before everything
     trainings = Counter(name.split("_wildcards")[0] for name in found.elements())
-    assert trainings["pretrain"] == trainings["finetune"] == n_rows
+    assert trainings["pretrain"] + trainings["continue_pretraining"] == n_rows
+    assert trainings["continue_pretraining"] == len(clone.params()["seeds"])
+    assert trainings["finetune"] == n_rows
     for job in cluster.jobs():
         is_training = "pretrain" in job["Comment"] or "finetune" in job["Comment"]
         assert job["Partition"] == ("gpu" if is_training else "cpu")
