@@ -40,6 +40,26 @@ class SceneInspector:
         scene_pictures.draw_pair(path, images, there, title)
         return path
 
+    def draw_sets(self, a: int, b: int, source: str) -> Path:
+        """Frames a and b with the sets that set-InfoNCE matches, one colour a set.
+
+        Raises:
+            ArtifactError: a table is missing, or has no sets of this source.
+        """
+        contents = self.contents
+        sets = contents.pair_sets(a, b, source)
+        shares = [np.mean(set_id >= 0) for _, set_id in sets]
+        n_sets = int(sets[0][1].max()) + 1
+        name = LABELS if source == LABELS else f"k{source}"
+        path = self.out_dir / f"sets_{a}_{b}_{name}.png"
+        title = (
+            f"{contents.scene}, frames {a} and {b}: {n_sets} sets of {name} are seen by both; they "
+            f"hold {100 * shares[0]:.0f} and {100 * shares[1]:.0f} % of the pixels of sets"
+        )
+        images = (contents.frame(a).color, contents.frame(b).color)
+        scene_pictures.draw_sets(path, images, sets, title)
+        return path
+
     def draw_frame(self, frame_id: int, k: float | None) -> Path:
         """A frame: colour, depth, matches with voxels, labels, and its sets for one k or for all.
 

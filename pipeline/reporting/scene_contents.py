@@ -209,9 +209,37 @@ class SceneContents:
         """
         if not self._path("sets").is_file():
             return {}
-        sources = self._store.set_sources
-        sets = {source: self._store.set_pixels(frame_id, source) for source in sources}
+        sets = {source: self._store.set_pixels(frame_id, source) for source in self.set_sources}
         return {source: shown for source, shown in sets.items() if len(shown[0])}
+
+    def pair_sets(self, a: int, b: int, source: str) -> tuple[SetPixels, SetPixels]:
+        """Pixels of frames a and b, and which of the sets that both see each shows, -1 none.
+
+        Args:
+            a: Frame.
+            b: Frame.
+            source: A k as text, or `labels`.
+
+        Raises:
+            ArtifactError: the scene has no sets of this source, or these frames none in common.
+        """
+        seen = [self._store.set_pixels(frame_id, source) for frame_id in (a, b)]
+        common = np.intersect1d(seen[0][1], seen[1][1])
+        if not len(common):
+            raise ArtifactError(
+                f"{self._path('sets')}: frames {a} and {b} have no set of source {source} in common"
+            )
+
+        def numbered(pixel: np.ndarray, set_id: np.ndarray) -> SetPixels:
+            number = np.searchsorted(common, set_id).astype(np.int32)
+            return pixel, np.where(np.isin(set_id, common), number, np.int32(-1))
+
+        return numbered(*seen[0]), numbered(*seen[1])
+
+    @property
+    def set_sources(self) -> list[str]:
+        """What the scene has sets of: every k as text, and perhaps `labels`."""
+        return self._store.set_sources
 
     def overlap_matrix(self) -> tuple[Int[np.ndarray, " f"], Float[np.ndarray, "f f"]]:
         """Frames in order, and the share of j's points near i's surface at [i, j]; NaN unknown."""

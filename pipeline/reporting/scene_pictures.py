@@ -61,6 +61,29 @@ def draw_pair(
     save_figure(figure, path)
 
 
+def draw_sets(
+    path: Path,
+    images: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]],
+    sets: tuple[SetPixels, SetPixels],
+    title: str,
+) -> None:
+    """Two frames side by side with the sets that both see, one colour a set; grey is no such set.
+
+    Args:
+        path: PNG to write.
+        images: frames a and b, uint8 (H, W, 3), RGB.
+        sets: of a and b, flat pixels and the set of each, numbered as one, -1 none.
+        title: line above the pictures.
+    """
+    height, width = images[0].shape[:2]
+    figure = Figure(figsize=(12, 6 * height / width + 0.3), layout="constrained")
+    for axis, image, shown in zip(figure.subplots(1, 2), images, sets, strict=True):
+        axis.imshow(overlay_segments(image, *shown), interpolation="nearest")
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=10)
+    save_figure(figure, path)
+
+
 def draw_frame(
     path: Path,
     frame: StoredFrame,

@@ -13,6 +13,8 @@ from rich.console import Console
 
 from pipeline import layout
 from pipeline.config import Pretraining, load_params
+from pipeline.data.scene_sets import source_name
+from pipeline.readers.labels import LABELS
 from pipeline.reporting.inspection import SceneInspector
 from pipeline.reporting.scene_contents import SceneContents
 from pipeline.reporting.scene_summary import print_summary
@@ -23,11 +25,19 @@ from pipeline.stages.common import StageError
 RERUN = "rerun-sdk==0.41.0"
 
 
+def set_source(text: str) -> str:
+    """A source of sets as the table names it, whatever way its k is written."""
+    try:
+        return text if text == LABELS else source_name(float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a k nor `{LABELS}`") from None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command line."""
     parser.description = (
         "Without options: all tables in the terminal, and a PNG of each kind. With some of --pair, "
-        "--frame, --segments, --overlap, --voxels and --rerun: only these."
+        "--sets, --frame, --segments, --overlap, --voxels and --rerun: only these."
     )
     parser.add_argument("scene", metavar="SCENE|DIR", help="scene name, or its artifact folder")
     parser.add_argument(
@@ -36,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs")
     parser.add_argument(
         "--pair", type=int, nargs=2, metavar=("A", "B"), help="draw the matches of two frames"
+    )
+    parser.add_argument(
+        "--sets",
+        type=set_source,
+        metavar="K|labels",
+        help="draw the sets of this k, or of labels, that both frames of --pair see (default: a "
+        "pair that shares about half of what it sees)",
     )
     parser.add_argument(
         "--frame", type=int, metavar="F", help="draw a frame: colour, depth, matches, segments"
@@ -94,6 +111,18 @@ def _check_frames(contents: SceneContents, frame_ids: list[int]) -> None:
             )
 
 
+def known_pair(contents: SceneContents) -> tuple[int, int]:
+    """The pair that is drawn where none is named.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    pair = contents.default_pair()
+    if pair is None:
+        raise ArtifactError(f"{contents.scene}: it has no pair of usable frames")
+    return pair
+
+
 def draw(inspector: SceneInspector, args: argparse.Namespace) -> list[Path]:
     """Draw what the options name.
 
@@ -103,6 +132,9 @@ def draw(inspector: SceneInspector, args: argparse.Namespace) -> list[Path]:
     drawn = []
     if args.pair:
         drawn.append(inspector.draw_pair(*args.pair))
+    if args.sets is not None:
+        a, b = args.pair or known_pair(inspector.contents)
+        drawn.append(inspector.draw_sets(a, b, args.sets))
     if args.frame is not None:
         drawn.append(inspector.draw_frame(args.frame, args.segments))
     if args.segments is not None:
@@ -118,14 +150,11 @@ def draw_everything(inspector: SceneInspector) -> list[Path]:
     """Draw one picture of each kind; say which ones cannot be drawn."""
     contents = inspector.contents
 
-    def draw_pair() -> Path:
-        pair = contents.default_pair()
-        if pair is None:
-            raise ArtifactError(f"{contents.scene}: it has no pair of usable frames")
-        return inspector.draw_pair(*pair)
-
     pictures: list[Callable[[], Path]] = [
-        draw_pair,
+        lambda: inspector.draw_pair(*known_pair(contents)),
+        lambda: inspector.draw_sets(
+            *known_pair(contents), next(iter(contents.set_sources), LABELS)
+        ),
         lambda: inspector.draw_frame(contents.frame_ids[0], None),
         lambda: inspector.draw_segments(next(iter(contents.k_values), 0.0)),
         inspector.draw_overlaps,
@@ -169,7 +198,14 @@ def run(args: argparse.Namespace) -> None:
     console = Console()
     min_overlap = Pretraining.model_fields["min_overlap"].default
     console.print(f"[bold]{scene}[/bold] in {artifacts}\n", highlight=False)
-    asked = (args.pair, args.frame, args.segments, args.overlap or None, args.voxels or None)
+    asked = (
+        args.pair,
+        args.sets,
+        args.frame,
+        args.segments,
+        args.overlap or None,
+        args.voxels or None,
+    )
     is_all = all(option is None for option in (*asked, args.rerun))
     if is_all:
         print_summary(console, artifacts, scene, min_overlap)

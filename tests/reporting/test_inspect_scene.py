@@ -50,7 +50,7 @@ def test_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "source 0.05: 3 sets in the median frame",
     ):
         assert fact in printed
-    pictures = ("frame_0", "overlaps", "pair_0_3", "segments_k0.01", "voxels")
+    pictures = ("frame_0", "overlaps", "pair_0_3", "segments_k0.01", "sets_0_3_k0.01", "voxels")
     assert_drawn(tmp_path, {f"{name}.png" for name in pictures})
 
 
@@ -58,6 +58,8 @@ def test_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "names"),
     [
         ("--pair 5 3", {"pair_5_3"}),
+        ("--sets 0.05", {"sets_0_3_k0.05"}),
+        ("--pair 5 8 --sets 1e-2", {"pair_5_8", "sets_5_8_k0.01"}),
         ("--frame 8", {"frame_8"}),
         ("--segments 0.05", {"segments_k0.05"}),
         ("--frame 0 --segments 0.05", {"frame_0", "segments_k0.05"}),
@@ -83,6 +85,7 @@ def test_each_option_draws_its_picture(
         (["scene0009_00"], "no artifacts of scene 'scene0009_00'; it has scene0000_00"),
         (["wrong/scene0000_00"], "error: wrong/scene0000_00: no such folder; give"),
         ([SCENE, "--frame", "6"], "frame 6 is not usable; usable are 0, 3, 5, 8"),
+        ([SCENE, "--sets", "0.3"], "no sets of source 0.3; it has 0.01, 0.05"),
         ([SCENE, "--segments", "0.3"], "no segments for k = 0.3; it has 0.01, 0.05"),
     ],
 )
@@ -92,6 +95,12 @@ def test_errors_say_what_there_is(
     options = ["--artifacts", str(layout.artifacts_dir("rooms")), "--out", str(tmp_path)]
     assert inspect(*arguments, *options) == 1
     assert problem in capsys.readouterr().err
+
+
+def test_a_source_of_sets_is_a_k_or_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        inspect(SCENE, "--sets", "walls")
+    assert "argument --sets: 'walls' is neither a k nor `labels`" in capsys.readouterr().err
 
 
 def test_folder_of_scenes_instead_of_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +120,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     scene, out = copy_with(tmp_path / "scene", ("frames", "overlaps")), tmp_path / "out"
     assert inspect(scene, "--out", str(out)) == 0
     printed = capsys.readouterr().out
-    assert printed.count("not drawn: ") == 4
+    assert printed.count("not drawn: ") == 5
     assert "segments.parquet: missing" in printed
     assert "sets: not made" in printed
     assert_drawn(out, {"overlaps.png"})

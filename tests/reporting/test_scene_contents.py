@@ -57,6 +57,19 @@ def test_frames_and_poses(contents: SceneContents) -> None:
     assert contents.label(1) is None
 
 
+def test_sets_of_a_pair_have_one_number_in_both_frames(contents: SceneContents) -> None:
+    of_frame = [contents.frame_sets(frame_id)["0.01"] for frame_id in (0, 5)]
+    seen_a, seen_b = (set(set_id.tolist()) for _, set_id in of_frame)
+    common = sorted(seen_a & seen_b)
+    assert 1 < len(common) < len(seen_a | seen_b)
+    found = contents.pair_sets(0, 5, "0.01")
+    for (pixel, number), (expected, set_id) in zip(found, of_frame, strict=True):
+        assert pixel.tolist() == expected.tolist()
+        assert number.tolist() == [common.index(i) if i in common else -1 for i in set_id.tolist()]
+    with pytest.raises(ArtifactError, match=r"no sets of source 0\.3"):
+        contents.pair_sets(0, 5, "0.3")
+
+
 def test_frames_per_voxel(contents: SceneContents) -> None:
     seen_by = defaultdict(set)
     for row in stored(contents, "correspondences").itertuples():
