@@ -19,6 +19,7 @@ from pipeline.atomic import write_json
 from pipeline.config import PARAMS_VARIABLE, Params
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches
+from pipeline.data.single_frames import FrameBatches
 from pipeline.data.store import SceneStore
 from pipeline.readers.imaging import decode_depth, encode_depth
 from pipeline.stages.scene_lists import resolve_split
@@ -250,6 +251,14 @@ def small_params(**changes: Any) -> Params:
             "batch_pairs": 2,
             "pairs_per_scene": 2,
             "contrast": {"n_matches": 64},
+            "moco": {
+                "queue": 24,
+                "momentum": 0.9,
+                "dim": 8,
+                "batch_images": 8,
+                "bn_images": 4,
+                "steps": 6,
+            },
             "checkpoint_every": 3,
         },
         "variants": {
@@ -258,6 +267,7 @@ def small_params(**changes: Any) -> Params:
             "view": {"losses": ["view"]},
             "geo": {"losses": ["geo"]},
             "depth": {"losses": ["depth"]},
+            "moco": {"losses": ["moco"]},
             "view_geo": {"losses": ["view", "geo"]},
             "geo_lin": {"losses": ["geo"], "linear": True},
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
@@ -305,6 +315,13 @@ def pair_batches(artifacts_dir: Path, params: Params, seed: int = 0, **options: 
     scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
     options = {"with_voxels": True, "with_depth": True, **options}
     return PairBatches(scenes, params.pretraining, params.geometry.matching, seed, **options)
+
+
+def frame_batches(artifacts_dir: Path, params: Params, seed: int = 0) -> FrameBatches:
+    """Single frames of both rooms."""
+    cache = ByteCache()
+    scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
+    return FrameBatches(scenes, params.pretraining, seed)
 
 
 @pytest.fixture(scope="session")

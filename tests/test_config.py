@@ -256,3 +256,34 @@ def test_a_training_needs_the_checkpoint_that_it_starts_from(tmp_path: Path) -> 
     content["second_stage"] |= {"starts": ["none"], "variants": ["geo"]}
     with pytest.raises(ValidationError, match="variant none starts from a checkpoint"):
         Params.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("moco", "accumulation", "message"),
+    [
+        ({"batch_images": 32, "bn_images": 32}, 1, "two or more groups of bn_images"),
+        ({"batch_images": 32, "bn_images": 12}, 1, "two or more groups of bn_images"),
+        ({"batch_images": 34, "bn_images": 2}, 4, r"batch_images \(34\) in 4 part"),
+        ({"batch_images": 32, "bn_images": 16}, 4, "two or more groups of bn_images"),
+        ({"queue": 31}, 1, r"queue \(31\) must hold a batch \(32\)"),
+        ({}, 4, None),
+    ],
+)
+def test_moco_shuffles_between_groups(moco: dict, accumulation: int, message: str | None) -> None:
+    content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
+    content["pretraining"] |= {"accumulation": accumulation}
+    content["pretraining"]["moco"] |= {"batch_images": 32, "bn_images": 4, **moco}
+    Params.model_validate(content)  # nothing trains with MoCo
+    content["variants"]["moco"] = {"losses": ["moco"]}
+    content["first_stage"].append("moco")
+    content["rows"].append("moco")
+    if message is None:
+        Params.model_validate(content)
+        return
+    with pytest.raises(ValidationError, match=message):
+        Params.model_validate(content)
+
+
+def test_moco_has_its_own_colours() -> None:
+    with pytest.raises(ValidationError, match="moco always has"):
+        config.Variant(losses=["moco"], colour=False)

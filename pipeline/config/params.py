@@ -178,6 +178,24 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _moco_can_train(self) -> "Params":
+        moco, parts = self.pretraining.moco, self.pretraining.accumulation
+        if not any("moco" in self.variants[name].losses for name in self.first_stage):
+            return self
+        images, left = divmod(moco.batch_images, parts)
+        if left or images % moco.bn_images or images < 2 * moco.bn_images:
+            raise ValueError(
+                f"pretraining.moco.batch_images ({moco.batch_images}) in {parts} part(s) "
+                "(accumulation) must make two or more groups of bn_images "
+                f"({moco.bn_images}) of each, between which keys are shuffled"
+            )
+        if moco.queue < moco.batch_images:
+            raise ValueError(
+                f"pretraining.moco.queue ({moco.queue}) must hold a batch ({moco.batch_images})"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _checkpoints_are_given(self) -> "Params":
         """A row without losses may lack its checkpoint: the tables say so. No training can."""
         trained = [name for name in self.first_stage if self.variants[name].losses]

@@ -74,6 +74,12 @@ class Moco(Section):
     learning_rate: Positive = Field(0.03, description="initial rate, cosine decay (MoCo v2: 0.03)")
     weight_decay: float = Field(0.0001, ge=0, description="SGD weight decay (MoCo v2: 0.0001)")
     batch_images: int = Field(256, ge=2, description="images a step (MoCo v2: 256)")
+    bn_images: int = Field(
+        32,
+        ge=2,
+        description="images that share BatchNorm's statistics; keys are shuffled between these "
+        "groups, which replaces shuffling between GPUs (MoCo v2: 256 images on 8 GPUs)",
+    )
     steps: int | None = Field(None, ge=1, description="optimiser steps; null: from `epochs`")
     epochs: int = Field(100, ge=1, description="passes over all frames (Pri3D: 100)")
     crop_scale: tuple[Fraction, Fraction] = Field(
@@ -169,6 +175,8 @@ class Variant(Section):
             raise ValueError(f"losses is {self.losses}, but each may stand there once")
         if "moco" in self.losses and len(self.losses) > 1:
             raise ValueError("moco trains on single frames and goes with no other loss")
+        if "moco" in self.losses and self.colour is not None:
+            raise ValueError("colour: moco always has MoCo v2's colour augmentation")
         if self.linear and "geo" not in self.losses:
             raise ValueError("linear: only geo has linear layers")
         return self

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ MAX_REDRAWS = 200
 _ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR, _SETS = range(6)
 #: The second stage draws from streams of its own, so that it does not repeat the first one's order.
 _SECOND_STAGE = 16
+
+
+Batch = TypeVar("Batch")
 
 
 class WorkerError(Exception):
@@ -152,6 +155,10 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
     def n_pairs(self) -> int:
         """Pairs of all scenes."""
         return sum(len(pairs) for pairs in self._pairs.values())
+
+    def counts(self) -> dict[str, int]:
+        """How much there is to train on."""
+        return {"n_scenes": len(self.scenes), "n_pairs": self.n_pairs}
 
     def __len__(self) -> int:
         """Batches of one epoch."""
@@ -328,8 +335,8 @@ def _sample(rng: np.random.Generator, n: int, size: int) -> Int64[np.ndarray, " 
 
 @contextmanager
 def batch_stream(
-    batches: PairBatches, numbers: Sequence[int], workers: int
-) -> Iterator[Iterator[PairBatch]]:
+    batches: torch.utils.data.Dataset[Batch], numbers: Sequence[int], workers: int
+) -> Iterator[Iterator[Batch]]:
     """The batches of the given numbers in order, made by `workers` processes (0: by this one).
 
     Raises:

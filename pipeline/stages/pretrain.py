@@ -13,6 +13,7 @@ from pipeline.config import Params, params_path
 from pipeline.config.pretraining import second_stage_row
 from pipeline.data.cache import ByteCache
 from pipeline.data.pairs import PairBatches, WorkerError
+from pipeline.data.single_frames import FrameBatches
 from pipeline.data.store import SceneStore
 from pipeline.models.loading import CheckpointError, NotPretrainedError
 from pipeline.stages import launch, training_run
@@ -153,7 +154,7 @@ def _train(params: Params, item: Item, device: torch.device) -> bool:
             raise StageError(f"{item.name}: {error}") from error
         if processes.is_main:
             training_run.check_unchanged(used, item)
-            _store(item, result, batches, used)
+            _store(item, result, batches.counts(), used)
         if not is_one_of_many():
             training_run.discard_checkpoints(item)
     return True
@@ -169,15 +170,20 @@ def _start_folder(item: Item) -> Path | None:
     return layout.pretrained(item.dataset, start, item.seed) if start else None
 
 
-def _batches(params: Params, row: str, seed: int, is_second_stage: bool) -> PairBatches:
+def _batches(
+    params: Params, row: str, seed: int, is_second_stage: bool
+) -> PairBatches | FrameBatches:
     """Batches of the scenes that `dataset.pretrain_split` names."""
     split, cache = read_split(params), ByteCache()
     parts = ("train", "validation") if params.dataset.pretrain_split != "train" else ("train",)
-    names = sorted(scene for part in parts for scene in split[part])
     folder = layout.artifacts_dir(params.dataset.name)
+    names = sorted(scene for part in parts for scene in split[part])
+    scenes = {name: SceneStore(folder, name, cache) for name in names}
     losses, section = params.variant(row).losses, params.for_row(row).pretraining
+    if "moco" in losses:
+        return FrameBatches(scenes, section, seed)
     return PairBatches(
-        {name: SceneStore(folder, name, cache) for name in names},
+        scenes,
         section,
         params.geometry.matching,
         seed,
@@ -203,11 +209,11 @@ def _model_params(used: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in used.items() if name == "model"}
 
 
-def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str, Any]) -> None:
+def _store(item: Item, result: Pretrained, counts: dict[str, int], used: dict[str, Any]) -> None:
     """Write the weights, and what they come from."""
     losses = used[f"variants.{item.keys['variant']}"]["losses"]
     with atomic_folder(_target(item)) as folder:
-        save_tensors(folder / "model.safetensors", result.model.state_dict())
+        save_tensors(folder / "model.safetensors", result.model.result())
         write_json(
             folder / "metadata.json",
             {
@@ -218,8 +224,7 @@ def _store(item: Item, result: Pretrained, batches: PairBatches, used: dict[str,
                 "losses": losses,
                 **({"drawn": list(result.drawn)} if "start" in item.keys else {}),
                 "steps": result.steps,
-                "n_scenes": len(batches.scenes),
-                "n_pairs": batches.n_pairs,
+                **counts,
                 "n_redrawn": result.n_redrawn,
                 "history": result.history,
             },

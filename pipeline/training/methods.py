@@ -2,30 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 from torch.optim import SGD
 
 from pipeline.config import Params
-from pipeline.models.loading import NotPretrainedError, load_torchvision_encoder
+from pipeline.losses.moco import queue_info_nce
+from pipeline.models.loading import NotPretrainedError
 from pipeline.training.contrastive import ContrastiveModel
+from pipeline.training.moco import MocoNetworks
 from pipeline.training.networks import Networks
-from pipeline.training.optimisation import make_sgd, poly_rate
+from pipeline.training.optimisation import cosine_rate, make_sgd, poly_rate
 from pipeline.training.pair_losses import PAIR_LOSSES
 from pipeline.training.second_stage import Start, go_on_from
-
-
-class Batches(Protocol):
-    """Batch number -> batch."""
-
-    def __len__(self) -> int:
-        """Batches of one epoch."""
-        ...
-
-    def __getitem__(self, number: int) -> Any:
-        """Batch `number`, counted over all epochs."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Method:
         losses: (what the networks return, batch) -> the summands by name; none: no training.
         make_optimizer: () -> SGD on what is trained.
         rate: (step, steps) -> learning rate.
-        steps: batches -> optimiser steps of the whole training.
+        steps: batches of an epoch -> optimiser steps of the whole training.
         items: name of what a batch holds.
         items_per_step: and how many of them a step has.
         drawn: second stage: parts of the networks that its start does not have, drawn anew.
@@ -47,7 +37,7 @@ class Method:
     losses: Callable[[Any, Any], Mapping[str, Tensor]]
     make_optimizer: Callable[[], SGD]
     rate: Callable[[int, int], float]
-    steps: Callable[[Batches], int]
+    steps: Callable[[int], int]
     items: str
     items_per_step: int
     drawn: tuple[str, ...] = ()
@@ -78,10 +68,42 @@ def pair_method(params: Params, row: str, seed: int) -> Method:
         make_optimizer=lambda: make_sgd(networks.parameters(), section),
         rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),
         steps=lambda batches: steps_of_epochs(
-            section.steps, section.epochs, len(batches), section.accumulation
+            section.steps, section.epochs, batches, section.accumulation
         ),
         items="pairs",
         items_per_step=section.batch_pairs,
+    )
+
+
+def moco_method(params: Params, seed: int) -> Method:
+    """MoCo v2 on single frames.
+
+    Args:
+        params: Sections model and pretraining, of `Params.for_row`.
+        seed: Of the initial weights.
+
+    Source: Chen et al. 2020 (MoCo v2); spec E, `moco_supIN_SN`. Deviation: the cosine falls at
+    every step (MoCo: at every epoch).
+    """
+    section, moco = params.pretraining, params.pretraining.moco
+    networks = MocoNetworks(params.model, moco, seed)
+    return Method(
+        networks=networks,
+        losses=lambda found, batch: {
+            "moco": queue_info_nce(found.queries, found.keys, networks.negatives, moco.temperature)
+        },
+        make_optimizer=lambda: SGD(
+            [*networks.unet.encoder.parameters(), *networks.head_moco.parameters()],
+            lr=moco.learning_rate,
+            momentum=section.momentum,
+            weight_decay=moco.weight_decay,
+        ),
+        rate=lambda step, steps: cosine_rate(moco.learning_rate, step, steps),
+        steps=lambda batches: steps_of_epochs(
+            moco.steps, moco.epochs, batches, section.accumulation
+        ),
+        items="images",
+        items_per_step=moco.batch_images,
     )
 
 
@@ -103,9 +125,10 @@ def make_method(params: Params, row: str, seed: int, start: Start | None = None)
         method = pair_method(params.model_copy(update={"model": start.model}), row, seed)
         assert isinstance(method.networks, ContrastiveModel)
         return replace(method, drawn=go_on_from(method.networks, start))
-    method = pair_method(params, row, seed)
+    is_moco = "moco" in params.variant(row).losses
+    method = moco_method(params, seed) if is_moco else pair_method(params, row, seed)
     if params.model.init == "checkpoint":
         if params.model.init_checkpoint is None:
             raise NotPretrainedError("no checkpoint given")
-        load_torchvision_encoder(params.model.init_checkpoint, method.networks.unet)
+        method.networks.load_encoder(params.model.init_checkpoint)
     return method

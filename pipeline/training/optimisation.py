@@ -51,6 +51,11 @@ def poly_rate(initial: float, step: int, steps: int, power: float) -> float:
     return initial * (1 - step / (steps + 1)) ** power
 
 
+def cosine_rate(initial: float, step: int, steps: int) -> float:
+    """Learning rate of one step, on half a cosine from `initial` to 0; see `poly_rate`."""
+    return initial * (1 + math.cos(math.pi * step / steps)) / 2
+
+
 def seed_torch(*numbers: int) -> None:
     """Seed torch's generators for what numbers name, e.g. a part of a step.
 

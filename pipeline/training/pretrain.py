@@ -8,6 +8,7 @@ import torch
 
 from pipeline.config import Params
 from pipeline.data.pairs import PairBatches, batch_stream
+from pipeline.data.single_frames import FrameBatches
 from pipeline.training.arithmetic import place
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.distributed import ALONE, Processes
@@ -55,7 +56,7 @@ def pretrain(
     params: Params,
     variant: str,
     seed: int,
-    batches: PairBatches,
+    batches: PairBatches | FrameBatches,
     device: torch.device,
     checkpoints: Checkpoints,
     processes: Processes = ALONE,
@@ -69,7 +70,7 @@ def pretrain(
         variant: Key of `params.variants`, or a row of the second stage; one without losses is not
             trained.
         seed: Of the initial weights (order and sampling are those of `batches`).
-        batches: Batch number -> pairs; the same for all variants of a seed.
+        batches: Batch number -> pairs, the same for all variants of a seed; frames for MoCo.
         device: Where to train.
         checkpoints: Folder of this run's states.
         processes: That train together.
@@ -98,7 +99,7 @@ def pretrain(
     if not params.variant(variant).losses:
         return result
     stop = stop or StopRequest()
-    steps, parts = method.steps(batches), section.accumulation
+    steps, parts = method.steps(len(batches)), section.accumulation
     optimizer = method.make_optimizer()
     recent: dict[str, float] = {}
     stretch = max(1, steps // HISTORY_POINTS)
@@ -136,13 +137,14 @@ def pretrain(
     def step_losses(step: int) -> Iterator[Loss]:
         nonlocal n_redrawn
         for number in processes.own(range(step * parts, (step + 1) * parts), parts):
-            batch = next(stream)
+            batch: Any = next(stream)
             n_redrawn += batch.n_redrawn
             seed_torch(seed, number)
             yield batch_loss(method, batch.to(device))
 
     def after_step(done: int, losses: dict[str, float]) -> None:
         nonlocal recent, n_redrawn
+        model.end_step(processes)
         if processes.is_main:
             progress.update(done, losses, rate(done - 1))
         recent = {name: recent.get(name, 0.0) + value for name, value in losses.items()}
@@ -165,7 +167,7 @@ def pretrain(
             step_losses,
             after_step,
             parts,
-            list(model.buffers()),
+            model.running_statistics(),
             processes,
             before_step,
         )

@@ -47,6 +47,21 @@ def test_the_same_again_gives_the_same_files(enter):
     assert stored[0] == stored[1]
 
 
+def test_moco_keeps_the_unet(enter, capsys):
+    enter(small_params())
+    assert main(["pretrain", "--variant", "moco", *OPTIONS]) == 0
+    folder = layout.pretrained("boxes", "moco", 0)
+    state = load_file(folder / "model.safetensors")
+    assert {name.partition(".")[0] for name in state} == {"unet", "head_moco"}
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert (metadata["n_scenes"], metadata["n_frames"], metadata["n_redrawn"]) == (2, 8, 0)
+    assert metadata["losses"] == ["moco"]
+    assert torch.equal(
+        load_pretrained(folder).encoder.conv1.weight, state["unet.encoder.conv1.weight"]
+    )
+    assert "images/s" in capsys.readouterr().out
+
+
 def test_params_edited_during_the_run_keep_the_checkpoint(enter, monkeypatch, capsys):
     enter(small_params())
     original = stage.pretrain
@@ -140,7 +155,7 @@ def test_errors_name_the_cause(enter, capsys):
     enter(small_params())
     assert main(["pretrain", "--variant", "wrong", *OPTIONS]) == 1
     assert (
-        "no variant 'wrong'; known: depth, geo, geo_lin, imagenet, none" in capsys.readouterr().err
+        "no variant 'wrong'; known: depth, geo, geo_lin, imagenet, moco" in capsys.readouterr().err
     )
     layout.artifact(layout.artifacts_dir("boxes"), "room_b", "overlaps").unlink()
     assert main(ARGUMENTS) == 1

@@ -128,7 +128,7 @@ def test_accumulation_counts_steps_not_parts(artifacts, tmp_path):
     params = small_params(pretraining={"steps": None, "epochs": 2, "accumulation": 2})
     batches = pair_batches(artifacts, params)
     assert len(batches) == 10  # ten pairs, one in each part
-    assert make_method(params, "view", 0).steps(batches) == 10
+    assert make_method(params, "view", 0).steps(len(batches)) == 10
     params = small_params(pretraining={"steps": 3, "accumulation": 2})
     assert run(artifacts, tmp_path, "view", params=params).steps == 3
 
