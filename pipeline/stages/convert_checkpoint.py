@@ -14,14 +14,14 @@ from pipeline.digest import hash_file
 from pipeline.models.conversion.networks import (
     draw_unet,
     load_encoder,
-    load_head,
     load_linear,
+    load_pointwise,
     load_sparse,
     load_unet,
 )
 from pipeline.models.conversion.reading import Weights, read_weights
 from pipeline.models.detectron2_weights import detectron2_bytes
-from pipeline.models.heads import EmbeddingHead
+from pipeline.models.heads import PlainHead
 from pipeline.models.loading import NAMED, CheckpointError
 from pipeline.models.sparse_unet import SparseUNet
 from pipeline.stages.common import StageError
@@ -115,6 +115,16 @@ _ENCODER_WRITERS: dict[str, Callable[[Path, Mapping[str, Tensor]], None]] = {
 }
 
 
+#: Attribute of the pretraining's networks beside the UNet -> what makes it from its tensors.
+_PARTS: dict[str, Callable[[Mapping[str, Tensor], object], nn.Module]] = {
+    "head_view": load_pointwise,
+    "head_depth": load_pointwise,
+    "sparse": load_sparse,
+    "lin2d": load_linear,
+    "lin3d": load_linear,
+}
+
+
 def _networks(weights: Weights, source: Path, decoder_seed: int | None) -> dict[str, nn.Module]:
     """Attribute of the pretraining's networks -> network with the weights of that name.
 
@@ -134,15 +144,9 @@ def _networks(weights: Weights, source: Path, decoder_seed: int | None) -> dict[
     if decoder and decoder_seed is not None:
         raise StageError(f"{source}: has a decoder; leave out --decoder-seed")
     networks: dict[str, nn.Module] = {"unet": unet}
-    for name, load in (
-        ("head_view", lambda state: load_head(state, unet, source)),
-        ("head_depth", lambda state: load_head(state, unet, source)),
-        ("sparse", lambda state: load_sparse(state, source)),
-        ("lin2d", lambda state: load_linear(state, source)),
-        ("lin3d", lambda state: load_linear(state, source)),
-    ):
+    for name, load in _PARTS.items():
         if state := weights.part(f"{name}."):
-            networks[name] = load(state)
+            networks[name] = load(state, source)
     if strangers := [key for key in weights.state if key.partition(".")[0] not in networks]:
         more = " ..." * (len(strangers) > NAMED)
         raise CheckpointError(
@@ -159,7 +163,7 @@ def _model(networks: Mapping[str, nn.Module]) -> dict[str, object]:
     """
     head, linear, sparse = (networks.get(name) for name in ("head_view", "lin2d", "sparse"))
     values: dict[str, object] = {}
-    if isinstance(head, EmbeddingHead):
+    if isinstance(head, PlainHead):
         values["embedding_dim"] = head.out_channels
     if isinstance(linear, nn.Linear):
         values["linear_dim"] = linear.out_features

@@ -14,8 +14,8 @@ from pipeline.models.sparse_unet import SparseUNet
 from pipeline.models.unet import UNet2D
 from pipeline.training.networks import Networks
 
-#: Losses that compare the 2D embedding.
-EMBEDDED = frozenset({"view", "geo", "set"})
+#: Losses on the 2D embedding.
+EMBEDDED = frozenset({"view", "geo", "set", "depth"})
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,19 @@ class ContrastiveModel(Networks):
 
     Attributes:
         unet: the 2D network.
-        head_view: 1x1 convolution to the embedding that VIEW, GEO and sets compare; None without.
+        head_view: 1x1 convolution to the embedding, on which all losses are; None without any.
         sparse: the 3D network; None without GEO.
         lin2d: (lin): linear layer on the 2D side of GEO; None without.
         lin3d: (lin) of Pri3D's code: linear layer on the 3D side of GEO; None without.
-        head_depth: 1x1 convolution to the depth of the depth proxy loss; None without.
+        head_depth: 1x1 convolution from the embedding to the depth of the depth proxy loss; None
+            without.
 
-    Source: paper 000 Figure 2; spec C.1-C.3, C.5, F.1 items 2 and 3. Without (lin), GEO compares
-    the 2D embedding with the 3D network's output directly, both `embedding_dim` wide (the papers
-    leave this width open). With (lin) and one layer the 3D network's output is `linear_dim` wide
-    (paper 000: 96, MinkUNet34C's own) and the 2D embedding is projected to it; with two layers it
-    is as wide as the 3D network's last stage (code: 96) and both sides are projected.
+    Source: paper 000 Figure 2, supplement Figure 1; spec C.1-C.3, C.5, F.1 items 2 and 3. Without
+    (lin), GEO compares the 2D embedding with the 3D network's output directly, both `embedding_dim`
+    wide (the papers leave this width open). With (lin) and one layer the 3D network's output is
+    `linear_dim` wide (paper 000: 96, MinkUNet34C's own) and the 2D embedding is projected to it;
+    with two layers it is as wide as the 3D network's last stage (code: 96) and both sides are
+    projected.
     """
 
     def __init__(self, model: Model, variant: Variant, seed: int) -> None:
@@ -85,18 +87,18 @@ class ContrastiveModel(Networks):
                 )
                 self.lin2d = nn.Linear(width, model.linear_dim) if variant.linear else None
                 self.lin3d = nn.Linear(width_3d, model.linear_dim) if both else None
-            self.head_depth = PlainHead(channels, 1) if "depth" in losses else None
+            self.head_depth = PlainHead(width, 1) if "depth" in losses else None
 
     def forward(self, batch: PairBatch) -> Outputs:
         """What the losses need of a batch on the model's device."""
-        features, size = self.unet(batch.images), (batch.images.shape[-2], batch.images.shape[-1])
         maps = voxels = depth = None
         if self.head_view is not None:
-            maps = self.head_view(features)
+            maps = self.head_view(self.unet(batch.images))
         if self.sparse is not None:
             voxels = self.sparse(batch.coords, batch.features)
         if self.head_depth is not None:
-            depth = resize(self.head_depth(features), size)[:, 0]
+            size = batch.images.shape[-2], batch.images.shape[-1]
+            depth = resize(self.head_depth(maps), size)[:, 0]
         return Outputs(maps, voxels, depth)
 
     def settings(self) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_variants_of_a_seed_start_equal(artifacts):
         assert_equal(models["none"].unet, model.unet)
         if model.head_view is not None:
             assert_equal(models["view"].head_view, model.head_view)
-    assert models["none"].head_view is models["depth"].head_view is None
+    assert models["none"].head_view is None
     assert_equal(models["geo"].sparse, models["view_geo_d"].sparse)
     other = ContrastiveModel(params.model, params.variants["none"], seed=4).unet
     assert not torch.equal(other.encoder.conv1.weight, models["none"].unet.encoder.conv1.weight)
@@ -205,14 +205,17 @@ def test_depth_proxy_is_the_mean_of_both_views_times_its_weight(artifacts):
     params = small_params(pretraining={"depth": depth})
     batch = pair_batches(artifacts, params)[0]
     method = make_method(params, "depth", seed=0)
-    features = method.networks.unet(batch.images)
-    head = method.networks.head_depth
+    # As in Pri3D's code: from the embedding, behind the 1x1 convolution that is discarded later.
+    embedding = method.networks.head_view(method.networks.unet(batch.images))
     predicted = torch.nn.functional.interpolate(
-        head(features), batch.depth.shape[-2:], mode="bilinear", align_corners=True
+        method.networks.head_depth(embedding),
+        batch.depth.shape[-2:],
+        mode="bilinear",
+        align_corners=True,
     )[:, 0]
     a, b = (depth_proxy(predicted[i : i + 2], batch.depth[i : i + 2], 0.2, "sum") for i in (0, 2))
     assert batch_loss(method, batch).parts["depth"] == pytest.approx(1.5 * (a + b).item())
-    assert set(dict(method.networks.named_children())) == {"unet", "head_depth"}
+    assert set(dict(method.networks.named_children())) == {"unet", "head_view", "head_depth"}
 
 
 def test_diverging_run_names_the_pairs(artifacts, tmp_path):

@@ -43,7 +43,7 @@ def prefixed(module, name):
         (["view", "geo"], ["view", "geo"], ()),
         (["view", "geo", "depth"], ["view"], ()),
         (["view"], ["view", "depth"], ("head_depth",)),
-        (["depth"], ["set"], ("head_view",)),
+        (["depth"], ["set"], ()),
         ([], ["set"], ("head_view",)),
     ],
 )

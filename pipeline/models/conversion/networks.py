@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.heads import EmbeddingHead
+from pipeline.models.heads import PlainHead
 from pipeline.models.loading import CheckpointError, load_strict
 from pipeline.models.resnet import ENCODERS, LAYERS, Bottleneck, ResNet
 from pipeline.models.sparse_unet import SparseUNet
@@ -72,13 +72,15 @@ def draw_unet(state: Mapping[str, Tensor], source: object, seed: int) -> UNet2D:
     return unet
 
 
-def load_head(state: Mapping[str, Tensor], unet: UNet2D, source: object) -> EmbeddingHead:
-    """The 1x1 convolution on a UNet's features with these weights.
+def load_pointwise(state: Mapping[str, Tensor], source: object) -> PlainHead:
+    """A 1x1 convolution with these weights.
 
     Raises:
         CheckpointError: tensors that are missing or do not fit.
     """
-    head = EmbeddingHead(unet.feature_channels, len(state.get("bias", ())) or 1)
+    weight = state.get("weight")
+    outputs, inputs = weight.shape[:2] if weight is not None and weight.ndim == 4 else (1, 1)
+    head = PlainHead(inputs, outputs)
     load_strict(head, state, source)
     return head
 

@@ -27,6 +27,7 @@ _2D: tuple[tuple[str, Replacement], ...] = (
         }.items()
     ),
     (r"backbone\.decoder\.conv0\.(.+)", r"head_view.\1"),
+    (r"headnet\.(.+)", r"head_depth.\1"),
     (r"w2d\.(.+)", r"lin2d.\1"),
     (r"w3d\.(.+)", r"lin3d.\1"),
 )
@@ -60,9 +61,8 @@ _IN_3D = (
     (r"\.kernel$", ".weight"),
 )
 _PREFIX_3D = "backbone3d."
-#: What a checkpoint holds beside the networks: the depth proxy's head reads the embedding there,
-#: the features here; its Sobel filter is a constant.
-LEFT_OUT = re.compile(r"(?:headnet|headloss)\..+")
+#: What a checkpoint holds beside the networks: the constant Sobel filter of the depth proxy.
+LEFT_OUT = re.compile(r"headloss\..+")
 
 
 def from_pri3d(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -73,8 +73,9 @@ def from_pri3d(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str
 
     Returns:
         Our name -> tensor: `unet.*`, `head_view.*` (the 1x1 convolution that finetuning drops),
-        with GEO also `sparse.*`, `lin2d.*`, `lin3d.*`; and the names of those left out (see
-        `LEFT_OUT`). A name that Pri3D does not have is kept, so that it is named as unexpected.
+        `head_depth.*`, with GEO also `sparse.*`, `lin2d.*`, `lin3d.*`; and the names of those left
+        out (see `LEFT_OUT`). A name that Pri3D does not have is kept, so that it is named as
+        unexpected.
 
     Source: names as in Pri3D's pretrain/pri3d/model at commit 9086edd (backbone/resunet.py,
         backbone/resunet3d.py, model.py).
