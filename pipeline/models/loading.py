@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -141,6 +142,44 @@ def load_torchvision_encoder(path: str | os.PathLike[str], unet: UNet2D) -> None
     load_strict(unet.encoder, counters | state, path)
 
 
+def read_pretrained(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a pretraining run has stored.
+
+    Args:
+        folder: holds `metadata.json` and `model.safetensors`.
+
+    Returns:
+        The metadata, and name -> tensor on the CPU.
+
+    Raises:
+        NotPretrainedError: the run has noted that there was nothing to pretrain from.
+        CheckpointError: missing or unreadable files.
+    """
+    metadata_file, weights_file = Path(folder) / "metadata.json", Path(folder) / "model.safetensors"
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{metadata_file}: {error.strerror}; was it pretrained?") from error
+    except ValueError as error:
+        raise CheckpointError(f"{metadata_file}: is not JSON: {error}; pretrain again") from error
+    if "skipped" in metadata:
+        raise NotPretrainedError(metadata["skipped"])
+    try:
+        return metadata, read_state(weights_file)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; `dvc checkout {folder}` brings it back from DVC's cache, or pretrain again"
+        ) from error
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those tensors of a state that belong to one part of the networks, by their names in it."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)
+    }
+
+
 def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
     """The 2D UNet of a pretraining run, on the CPU, in eval mode.
 
@@ -152,29 +191,13 @@ def load_pretrained(folder: str | os.PathLike[str]) -> UNet2D:
         NotPretrainedError: the run has noted that there was nothing to pretrain from.
         CheckpointError: missing or unreadable files, or tensors that do not fit each other.
     """
-    metadata_file, weights_file = Path(folder) / "metadata.json", Path(folder) / "model.safetensors"
+    metadata, state = read_pretrained(folder)
     try:
-        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
-        if "skipped" in metadata:
-            raise NotPretrainedError(metadata["skipped"])
         unet = UNet2D(**metadata["model"])
-    except OSError as error:
-        raise CheckpointError(f"{metadata_file}: {error.strerror}; was it pretrained?") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{metadata_file}: `model` does not hold the arguments of UNet2D: {error!r}"
+            f"{Path(folder) / 'metadata.json'}: `model` does not hold the arguments of UNet2D: "
+            f"{error!r}"
         ) from error
-    try:
-        stored = read_state(weights_file)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}; `dvc checkout {folder}` brings it back from DVC's cache, or pretrain again"
-        ) from error
-    prefix = "unet."
-    state = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in stored.items()
-        if name.startswith(prefix)
-    }
-    load_strict(unet, state, weights_file)
+    load_strict(unet, part_of(state, "unet"), Path(folder) / "model.safetensors")
     return unet.eval()

@@ -139,6 +139,7 @@ python -m pipeline inspect SCENE                    # all tables in the terminal
 # With options: only what they name.
 python -m pipeline inspect SCENE --frame 7          # colour, depth, matches and segments of a frame
 python -m pipeline inspect SCENE --pair 3 7         # matched pixels of two frames, joined
+python -m pipeline inspect SCENE --sets 0.05        # the sets that two frames see, one colour each
 python -m pipeline inspect SCENE --segments 0.01    # the segments from above and from the side
 python -m pipeline inspect SCENE --overlap --voxels # all pairs as a matrix; voxels
 python -m pipeline inspect SCENE --rerun scene.rrd  # a recording of all of it in 3D

@@ -1,15 +1,13 @@
 """What the second stage goes on from: the networks of a first stage."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from pipeline.config import Model
-from pipeline.models.loading import CheckpointError, NotPretrainedError, load_strict, read_state
+from pipeline.models.loading import CheckpointError, load_strict, part_of, read_pretrained
 from pipeline.training.contrastive import ContrastiveModel
 
 
@@ -38,25 +36,16 @@ def read_start(folder: Path) -> Start:
         NotPretrainedError: it was left out, and so is what goes on from it.
         CheckpointError: missing or unreadable files.
     """
-    file, weights = folder / "metadata.json", folder / "model.safetensors"
+    metadata, state = read_pretrained(folder)
     try:
-        metadata = json.loads(file.read_text(encoding="utf-8"))
-        if "skipped" in metadata:
-            raise NotPretrainedError(metadata["skipped"])
         # The encoder may be a variant's own; the network's arguments tell.
         model = Model.model_validate(metadata["params"]["model"] | metadata["model"])
-    except OSError as error:
-        raise CheckpointError(f"{file}: {error.strerror}; was the start pretrained?") from error
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{file}: does not say how large the networks are ({error!r}); pretrain the start again"
+            f"{folder / 'metadata.json'}: does not say how large the networks are ({error!r}); "
+            "pretrain the start again"
         ) from error
-    try:
-        return Start(weights, model, read_state(weights))
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}; `dvc checkout {folder}` brings it back from DVC's cache, or pretrain again"
-        ) from error
+    return Start(folder / "model.safetensors", model, state)
 
 
 def go_on_from(networks: ContrastiveModel, start: Start) -> tuple[str, ...]:
@@ -77,12 +66,7 @@ def go_on_from(networks: ContrastiveModel, start: Start) -> tuple[str, ...]:
     """
     drawn = []
     for name, part in networks.named_children():
-        prefix = f"{name}."
-        state = {
-            key.removeprefix(prefix): tensor
-            for key, tensor in start.state.items()
-            if key.startswith(prefix)
-        }
+        state = part_of(start.state, name)
         if state:
             try:
                 load_strict(part, state, f"{start.file}: {name}")

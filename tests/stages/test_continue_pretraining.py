@@ -111,7 +111,7 @@ def test_a_start_that_was_left_out(enter, capsys):
 def test_errors_name_the_cause(enter, capsys):
     enter(two_stages(["view"], ["set", "geo"]))
     assert main(SECOND) == 1
-    assert "view-s0/metadata.json: No such file or directory; was the start pretrained?" in (
+    assert "view-s0/metadata.json: No such file or directory; was it pretrained?" in (
         capsys.readouterr().err
     )
     for arguments in (["--start", "wrong", "--variant", "set"], ["--variant", "view_then_set"]):
