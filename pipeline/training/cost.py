@@ -4,12 +4,12 @@ Counted, not measured: the multiply-adds of the 2D networks' convolutions, forwa
 backward. What a GPU makes of them is for `Rate` to say.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.config import Params
@@ -19,12 +19,12 @@ from pipeline.models.unet import UNet2D
 from pipeline.training.cell_network import Protocol
 from pipeline.training.checkpoint import KEPT
 from pipeline.training.contrastive import ContrastiveModel
+from pipeline.training.moco import MocoNetworks
 from pipeline.training.network_recipe import PUBLISHED
 from pipeline.training.recipes import steps_of_epochs
 
 #: Forward and backward as multiples of forward: the gradients of inputs and of weights.
 TRAINED = 3
-_BYTES = 4  # of a float32
 GIGA = 1_000_000_000
 
 
@@ -163,26 +163,33 @@ def _unet(params: Params, row: str) -> float:
     return _forward("unet", *_size(params, row))
 
 
-def _n_bytes(net: nn.Module) -> int:
-    return _BYTES * sum(parameter.numel() for parameter in net.parameters())
+def _n_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _pretraining(stage: str, params: Params, row: str, scale: Scale) -> Training:
-    own, losses = params.for_row(row), params.variant(row).losses
+    own, variant = params.for_row(row), params.variant(row)
+    section, moco = own.pretraining, own.pretraining.moco
+    is_moco = "moco" in variant.losses
     with torch.device("meta"):
-        stored = _n_bytes(ContrastiveModel(own.model, params.variant(row), seed=0))
-    section = own.pretraining
-    if not losses:
+        net = (
+            MocoNetworks(own.model, moco, seed=0)
+            if is_moco
+            else ContrastiveModel(own.model, variant, seed=0)
+        )
+    stored = _n_bytes(net.result().values())
+    if not variant.losses:
         return Training(stage, row, 0.0, stored, 0)
-    if "moco" in losses:
-        moco = section.moco
+    if is_moco:
         images = (moco.steps or 0) * moco.batch_images or moco.epochs * scale.n_frames
         # The key encoder only goes forward.
         gmacs = (TRAINED + 1) * _forward("encoder", *_size(params, row)) * images
     else:
         pairs = (section.steps or 0) * section.batch_pairs or section.epochs * scale.n_pairs
         gmacs = TRAINED * _unet(params, row) * 2 * pairs
-    return Training(stage, row, gmacs, stored, 2 * KEPT * stored)  # weights and momenta
+    momenta = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    checkpoint = _n_bytes([*net.state_dict().values(), *momenta])
+    return Training(stage, row, gmacs, stored, KEPT * checkpoint)
 
 
 def _finetuning_images(params: Params, protocol: Protocol, n_train: int) -> int:
@@ -211,8 +218,8 @@ def _finetuning(params: Params, row: str, scale: Scale) -> Training:
         net = UNet2D(*_size(params, row)[:2], params.model.feature_channels)
     trained: dict[Protocol, int] = {
         "frozen": 0,
-        "half_frozen": _n_bytes(net.decoder),
-        "full": _n_bytes(net),
+        "half_frozen": _n_bytes(net.decoder.state_dict().values()),
+        "full": _n_bytes(net.state_dict().values()),
     }
     gmacs, stored = 0.0, 0
     protocols: Sequence[Protocol] = ["full"] if narrow else section.protocols

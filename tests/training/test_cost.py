@@ -96,12 +96,17 @@ def test_protocols_of_paper_000():
 
 
 def test_bytes():
+    """Parameters of spec C.1; the buffers of BatchNorm are a thousandth of them."""
     found = {(each.stage, each.row): each for each in trainings(preset("paper_001"), SCANNET)}
-    view = found["pretrain", "view"]
-    heads = 128 * 128 + 128 + 128 + 1  # the embedding's and the depth's
-    assert view.stored_bytes == 4 * (175_317_312 + heads)
-    assert view.scratch_bytes == 4 * view.stored_bytes  # weights and momenta, two checkpoints
-    assert found["finetune", "view"].stored_bytes == 4 * 175_317_312
+    unet = 4 * 175_317_312
+    heads = 4 * (128 * 128 + 128 + 128 + 1)  # the embedding's and the depth's
+    view, moco = found["pretrain", "view"], found["pretrain", "moco"]
+    assert view.stored_bytes == pytest.approx(unet + heads, rel=1e-3)
+    # Weights and momenta, two checkpoints; MoCo has a key encoder and a queue beside.
+    assert view.scratch_bytes == pytest.approx(4 * view.stored_bytes, rel=1e-3)
+    more = moco.scratch_bytes - 4 * unet
+    assert more == pytest.approx(2 * 4 * (23_508_032 + 3 * 2048 * 2176 + 65_536 * 128), rel=0.01)
+    assert found["finetune", "view"].stored_bytes == pytest.approx(unet, rel=1e-3)
     discarded = preset("paper_001", finetuning={"keep_weights": False})
     assert not any(
         each.stored_bytes for each in trainings(discarded, SCANNET) if each.stage == "finetune"
