@@ -206,7 +206,7 @@ def _store_skipped(item: Item, reason: str, used: dict[str, Any]) -> None:
 
 def _model_params(used: dict[str, Any]) -> dict[str, Any]:
     """The networks' params, which alone decide weights that were not trained."""
-    return {name: value for name, value in used.items() if name == "model"}
+    return {name: used[name] for name in used if name.partition(".")[0] in ("model", "variants")}
 
 
 def _store(item: Item, result: Pretrained, counts: dict[str, int], used: dict[str, Any]) -> None:

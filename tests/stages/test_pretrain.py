@@ -115,6 +115,20 @@ def test_only_training_scenes_if_asked_for(enter):
     assert main(ARGUMENTS) == 0
     metadata = json.loads((FOLDER / "metadata.json").read_text())
     assert (metadata["n_scenes"], metadata["n_pairs"]) == (1, 5)
+    frames = stage._batches(params, "moco", 0, is_second_stage=False)
+    assert frames.counts() == {"n_scenes": 1, "n_frames": 4}
+    assert all(name.startswith("room_a") for name in frames[0].names)
+
+
+def test_colour_of_a_variant_decides_its_batches(enter):
+    own = {"jittered": {"losses": ["view"], "colour": True}}
+    enter(params := small_params(variants=own))
+    plain, jittered = (
+        stage._batches(params, row, 0, is_second_stage=False)[0] for row in ("view", "jittered")
+    )
+    assert plain.names == jittered.names
+    assert torch.equal(plain.pixel_a, jittered.pixel_a)
+    assert not torch.equal(plain.images, jittered.images)
 
 
 def test_without_its_checkpoint_a_row_says_so(enter, capsys):
@@ -143,6 +157,8 @@ def test_with_a_checkpoint_the_row_is_its_encoder(enter, tmp_path):
     for name, tensor in scratch.decoder.state_dict().items():
         assert torch.equal(unet.decoder.state_dict()[name], tensor)
     assert not torch.equal(unet.encoder.conv1.weight, scratch.encoder.conv1.weight)
+    metadata = json.loads((layout.pretrained("boxes", "imagenet", 0) / "metadata.json").read_text())
+    assert set(metadata["params"]) == {"model", "variants.imagenet"}
 
 
 def test_a_missing_checkpoint_file_is_an_error(enter, capsys):

@@ -8,15 +8,22 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 
+from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.stages import launch
 from pipeline.stages.common import StageError
+from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.pretrain import pretrain
+from tests.room import frame_batches
 from tests.training.trainings import (
+    OPTIONS,
     PRETRAIN,
     PRETRAINED,
     STEPS,
+    assert_same_weights,
     assert_stored,
     checkpoints,
     started,
@@ -125,3 +132,19 @@ def test_sigterm_stops_all_processes_at_one_step(enter, undisturbed):
     assert not PRETRAINED.exists()
     assert main(list(PRETRAIN)) == 0  # one process goes on where two stopped
     assert_stored(undisturbed, exact=False)
+
+
+@pytest.mark.long
+def test_two_processes_fill_one_queue(enter, artifacts, tmp_path):
+    """MoCo's keys go to all processes: with the wrong ones the encoder would be another."""
+    moco = {"queue": 16, "batch_images": 16, "bn_images": 4, "steps": 4, "dim": 8}
+    params = training_params(moco=moco)
+    enter(params)
+    batches = frame_batches(artifacts, params)
+    alone = pretrain(params, "moco", 0, batches, CPU, Checkpoints(tmp_path / "alone"))
+    arguments = ("pretrain", "--variant", "moco", *OPTIONS)
+    with started(*arguments, "--processes", "2") as process:
+        output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output
+    stored = load_file(layout.pretrained("boxes", "moco", 0) / "model.safetensors")
+    assert_same_weights(alone.model.result(), stored, exact=False)

@@ -47,23 +47,35 @@ def test_loss_goes_down(artifacts, tmp_path, variant):
     assert last < first - 0.2 * len(losses)
 
 
-@pytest.mark.parametrize("variant", ["depth", "view_geo_d", "view_geo_lin"])
-def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch, variant):
-    whole = run(artifacts, tmp_path / "whole", variant)
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        ("depth", {}),
+        ("geo_lin", {"model": {"linear_layers": "two"}}),
+        ("view_geo_d", {"pretraining": {"augmentation": {"colour": True}}}),
+        ("view_geo_lin", {"pretraining": {"contrast": {"n_matches": 32, "negatives": "batch"}}}),
+        ("view_geo", {"pretraining": {"accumulation": 2}}),
+        ("view", {"geometry": {"matching": {"mode": "pri3d", "radius_m": 0.05}}}),
+    ],
+)
+def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch, variant, changes):
+    params = small_params(**changes)
+    parts = params.pretraining.accumulation
+    whole = run(artifacts, tmp_path / "whole", variant, params=params)
     original, calls = module.batch_loss, []
 
     def killed(*args):
         calls.append(1)
-        if len(calls) > 5:
+        if len(calls) > 5 * parts:
             raise KeyboardInterrupt
         return original(*args)
 
     monkeypatch.setattr(module, "batch_loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(artifacts, tmp_path / "killed", variant)
+        run(artifacts, tmp_path / "killed", variant, params=params)
     monkeypatch.setattr(module, "batch_loss", original)
-    resumed = run(artifacts, tmp_path / "killed", variant)
-    assert len(calls) == 6  # steps 0..4, of which 0..2 are in the checkpoint
+    resumed = run(artifacts, tmp_path / "killed", variant, params=params)
+    assert len(calls) == 5 * parts + 1  # steps 0..4, of which 0..2 are in the checkpoint
     assert_equal(whole.model, resumed.model)
     assert whole.history == resumed.history
     assert whole.n_redrawn == resumed.n_redrawn
@@ -114,6 +126,27 @@ def test_a_variant_may_start_from_a_file_of_its_own(tmp_path):
         expected = torch.load(tmp_path / f"{name}.pth", weights_only=True)
         found = make_method(params, variant, seed=0).networks.unet.encoder.state_dict()
         assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
+
+
+def test_a_variant_may_have_values_of_its_own():
+    own = {"losses": ["view"], "encoder": "resnet50", "learning_rate": 0.01}
+    params = small_params(variants={"own": own})
+    method = make_method(params, "own", seed=0)
+    assert method.networks.settings()["model"]["encoder"] == "resnet50"
+    assert method.rate(0, 10) == method.make_optimizer().defaults["lr"] == 0.01
+    assert make_method(params, "view", seed=0).rate(0, 10) == 0.1
+
+
+def test_from_scratch_beside_a_model_that_starts_from_a_checkpoint(tmp_path):
+    encoder = ContrastiveModel(small_params().model, Variant(losses=[]), seed=5).unet.encoder
+    torch.save(encoder.state_dict(), tmp_path / "own.pth")
+    content = small_params().model_dump()
+    content["model"] |= {"init": "checkpoint", "init_checkpoint": str(tmp_path / "own.pth")}
+    content["variants"]["none"]["init"] = "random"
+    params = Params.model_validate(content)
+    drawn = ContrastiveModel(params.model, params.variants["none"], seed=0)
+    assert_equal(make_method(params, "none", seed=0).networks, drawn)
+    assert_equal(make_method(params, "imagenet", seed=0).networks.unet.encoder, encoder)
 
 
 def test_embedding_is_as_wide_as_the_features_unless_stated():
