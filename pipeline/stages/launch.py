@@ -46,7 +46,8 @@ class Launch:
         torchrun = [*_WITHOUT_SIGTERM, sys.executable, "-m", "torch.distributed.run"]
         torchrun += ["--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT"]
         torchrun += ["--nproc-per-node", str(self.per_node)]
-        pipeline = ["-m", "pipeline", *arguments]
+        # Without `--`, torchrun takes --start for the beginning of an option of its own.
+        pipeline = ["-m", "--", "pipeline", *arguments]
         n_nodes = len(self.nodes)
         if n_nodes < 2:
             return [*torchrun, "--standalone", *pipeline]

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.run import get_args_parser
 
 from pipeline import layout
 from pipeline.__main__ import main
@@ -134,3 +135,22 @@ def test_torchrun_gets_the_start(started, monkeypatch):
     write_params(two_stages(["view"], ["set"], pretraining={"accumulation": 2}))
     main([*SECOND, "--processes", "2"])
     assert launched == [["pretrain", "--start=view", "--variant=set", "--seed=0", "--device=cpu"]]
+    # Its own parser takes them for the training's.
+    command = launch.Launch((), 2).command(launched[0])
+    options = command[command.index("torch.distributed.run") + 1 :]
+    parsed = get_args_parser().parse_args(options)
+    assert (parsed.module, parsed.training_script) == (True, "pipeline")
+    assert parsed.training_script_args == launched[0]
+
+
+@pytest.mark.long
+def test_two_processes_make_the_same_networks(enter):
+    """Really by torchrun; sets are those of each process's own part of a step."""
+    enter(two_stages(["view"], ["set"], pretraining={"accumulation": 2}))
+    assert main(FIRST) == 0
+    stored = []
+    for processes in ("1", "2"):
+        assert main([*SECOND, "--processes", processes]) == 0
+        stored.append(load_file(RESULT / "model.safetensors"))
+    for name, tensor in stored[0].items():
+        torch.testing.assert_close(tensor, stored[1][name], rtol=1e-5, atol=1e-5, msg=name)
