@@ -257,7 +257,8 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             empty = np.empty((len(views), 0), np.int64)
             voxels = (empty, empty, np.empty((0, 4), np.int32), np.empty((0, 3), np.float32))
         frames = [frame for _, frame in views]
-        depth = np.stack([frame.depth for frame in frames])
+        size = None if self.with_depth else 0
+        depth = np.stack([frame.depth[:size, :size] for frame in frames])
         voxel_pixel, voxel_row, coords, features = (torch.from_numpy(array) for array in voxels)
         return PairBatch(
             names=tuple(found.name for found in matches),
@@ -269,7 +270,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             voxel_row=voxel_row,
             coords=coords,
             features=features,
-            depth=torch.from_numpy(depth if self.with_depth else depth[:, :0, :0]),
+            depth=torch.from_numpy(depth),
             sets=self._sets(matches, number),
         )
 
