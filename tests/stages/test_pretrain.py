@@ -167,6 +167,15 @@ def test_a_missing_checkpoint_file_is_an_error(enter, capsys):
     assert "none.pth: no such checkpoint file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_without_matches_is_named(enter, monkeypatch, capsys, workers):
+    enter(small_params(pretraining={"workers": workers}))
+    monkeypatch.setattr(stage.PairBatches, "_match", lambda *_: None)
+    assert main(ARGUMENTS) == 1
+    assert "batch 0: 200 pairs in a row have no match, the last room_" in capsys.readouterr().err
+    assert not FOLDER.exists()
+
+
 def test_errors_name_the_cause(enter, capsys):
     enter(small_params())
     assert main(["pretrain", "--variant", "wrong", *OPTIONS]) == 1
