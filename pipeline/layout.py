@@ -118,6 +118,11 @@ def checkpoint_dir(stage: str, dataset: str, variant: str, seed: int) -> Path:
 CODE_OF_CHECKPOINTS = "code.json"
 
 
+def live_metrics(stage_name: str) -> Path:
+    """Folder of the metrics of a training while it runs, a log like those of the rules."""
+    return Path("logs/live") / stage_name
+
+
 def stage_name(stage: str, dataset: str, variant: str, seed: int) -> str:
     """DVC's name of one training: `pretrain@rooms-view-0`."""
     return f"{stage}@{dataset}-{variant}-{seed}"

@@ -11,13 +11,14 @@ from jaxtyping import Float32, UInt8
 from pipeline import layout
 from pipeline.data.cache import ByteCache
 from pipeline.data.images import normalise, to_unit_range
+from pipeline.data.moving import Movable
 from pipeline.data.store import FrameTable, StoredFrame
 from pipeline.readers.labels import IGNORE
 from pipeline.schemas import ArtifactError
 
 
 @dataclass(frozen=True)
-class LabelledBatch:
+class LabelledBatch(Movable):
     """Frames as tensors.
 
     Attributes:
@@ -31,12 +32,6 @@ class LabelledBatch:
     images: Float32[torch.Tensor, "b 3 h w"]
     depth: Float32[torch.Tensor, "b h w"]
     label: UInt8[torch.Tensor, "b h w"]
-
-    def to(self, device: torch.device) -> "LabelledBatch":
-        """The batch with its tensors on `device`."""
-        return LabelledBatch(
-            self.keys, self.images.to(device), self.depth.to(device), self.label.to(device)
-        )
 
 
 class LabelledFrames:

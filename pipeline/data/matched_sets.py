@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
+from pipeline.data.moving import Movable
 from pipeline.data.scene_sets import FrameSets
 
 
 @dataclass(frozen=True)
-class MatchedSets:
+class MatchedSets(Movable):
     """The S sets (i, m, n) of paper 001's M_s; those in views a come first, then those in b.
 
     A cell's number is its row in the feature maps of the batch's 2B views one after another.
@@ -32,10 +33,6 @@ class MatchedSets:
     chosen: Int64[torch.Tensor, " s2"]
     pair: Int64[torch.Tensor, " s"]
     identity: Int64[torch.Tensor, " s"]
-
-    def to(self, device: torch.device) -> "MatchedSets":
-        """The same on `device`."""
-        return MatchedSets(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 class SeenPair(NamedTuple):

@@ -3,8 +3,8 @@
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from pipeline.data.augment import augment_colour
 from pipeline.data.chunks import chunk_rows, in_boxes
 from pipeline.data.images import normalise, to_unit_range
 from pipeline.data.matched_sets import MatchedSets, SeenPair, match_sets, see_pair
+from pipeline.data.moving import Movable
 from pipeline.data.scene_sets import source_name
 from pipeline.data.store import SceneStore, StoredFrame
 from pipeline.geometry.correspondence import sample_pixel_matches
@@ -38,7 +39,7 @@ class WorkerError(Exception):
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class PairBatch(Movable):
     """B frame pairs; views a come first, then views b, wherever 2B stand.
 
     Attributes:
@@ -66,15 +67,6 @@ class PairBatch:
     features: Float32[torch.Tensor, "v 3"]
     depth: Float32[torch.Tensor, "b2 _hd _wd"]
     sets: MatchedSets | None = None
-
-    def to(self, device: torch.device) -> "PairBatch":
-        """The batch with its tensors on `device`."""
-        tensors: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), torch.Tensor | MatchedSets)
-        }
-        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -336,9 +328,18 @@ def _sample(rng: np.random.Generator, n: int, size: int) -> Int64[np.ndarray, " 
 
 @contextmanager
 def batch_stream(
-    batches: torch.utils.data.Dataset[Batch], numbers: Sequence[int], workers: int
+    batches: torch.utils.data.Dataset[Batch],
+    numbers: Sequence[int],
+    workers: int,
+    pin_memory: bool = False,
 ) -> Iterator[Iterator[Batch]]:
     """The batches of the given numbers in order, made by `workers` processes (0: by this one).
+
+    Args:
+        batches: Batch number -> batch.
+        numbers: Of the batches.
+        workers: Processes, each of which makes two batches ahead.
+        pin_memory: Whether to put them where a GPU can fetch them while it computes.
 
     Raises:
         WorkerError: one of these processes was killed; wherever the context is at that moment.
@@ -348,6 +349,7 @@ def batch_stream(
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
+        pin_memory=pin_memory,
         worker_init_fn=_outlive_sigterm,
     )
     try:

@@ -1,7 +1,7 @@
 """Batches of single frames, each in two views, for MoCo."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pipeline.config import Pretraining
 from pipeline.data.augment import augment_colour
 from pipeline.data.crops import random_crop
 from pipeline.data.images import normalise, to_unit_range
+from pipeline.data.moving import Movable
 from pipeline.data.store import SceneStore
 from pipeline.schemas import ArtifactError
 
@@ -22,7 +23,7 @@ _ORDER, _VIEWS = range(2)
 
 
 @dataclass(frozen=True)
-class FrameBatch:
+class FrameBatch(Movable):
     """B frames; the query views come first, then the key views.
 
     Attributes:
@@ -34,10 +35,6 @@ class FrameBatch:
     names: tuple[str, ...]
     images: Float32[torch.Tensor, "b2 3 s s"]
     n_redrawn: int = 0
-
-    def to(self, device: torch.device) -> "FrameBatch":
-        """The batch with its images on `device`."""
-        return replace(self, images=self.images.to(device))
 
 
 class FrameBatches(torch.utils.data.Dataset[FrameBatch]):

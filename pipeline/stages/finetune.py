@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
         unet = load_pretrained(pretrained)
         plan = make_plan(item, params, unet, training, validation, device)
         cells = finetune(
-            Finetuner(plan.recipe, training, validation, args.seed, device),
+            Finetuner(plan.recipe, training, validation, args.seed, device, item.live),
             plan.protocols,
             plan.tasks,
             plan.rows,

@@ -141,7 +141,16 @@ def _train(params: Params, item: Item, device: torch.device) -> bool:
                 start = None if folder is None else read_start(folder)
                 batches = _batches(params, row, seed, is_second_stage=start is not None)
                 result = pretrain(
-                    params, row, seed, batches, device, checkpoints, processes, stop, start
+                    params,
+                    row,
+                    seed,
+                    batches,
+                    device,
+                    checkpoints,
+                    processes,
+                    stop,
+                    start,
+                    item.live,
                 )
         except NotPretrainedError as reason:
             _store_skipped(item, str(reason), used)

@@ -63,6 +63,11 @@ class Item:
         """Folder of its unfinished run."""
         return layout.checkpoint_dir(self.stage, self.dataset, self.label, self.seed)
 
+    @property
+    def live(self) -> Path:
+        """Folder of its metrics while it runs."""
+        return layout.live_metrics(self.name)
+
 
 def _starter() -> psutil.Process | None:
     """What has started this process; DVC does so through a shell, which may stay in between."""

@@ -18,12 +18,13 @@ from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.fixed_outputs import FixedOutputs, in_batches
 from pipeline.training.interruption import Interrupted, StopRequest
+from pipeline.training.live_metrics import LiveMetrics
 from pipeline.training.optimisation import (
     Loss,
-    Progress,
     seed_torch,
     train,
 )
+from pipeline.training.progress import Progress
 from pipeline.training.recipes import Recipe
 from pipeline.training.tasks import Task
 
@@ -73,7 +74,9 @@ class Finetuner:
         validation: LabelledFrames,
         seed: int,
         device: torch.device,
+        live: Path | None = None,
     ) -> None:
+        self._live = live
         self._recipe = recipe
         self._splits = {"training": training, "validation": validation}
         self._size = training[0].depth.shape
@@ -134,7 +137,6 @@ class Finetuner:
         order = training_order(rows["training"], recipe.batch_images, steps, self._seed)
         due = evaluation_steps(steps, recipe.evaluations)
         title = f"{protocol}/{task.name}"
-        progress = Progress(title, steps, recipe.batch_images, "images")
         scores: list[dict[str, Any]] = []
         first = 0
         optimizer = recipe.make_optimizer(network)
@@ -143,6 +145,9 @@ class Finetuner:
             restore_training_state(state, network, optimizer)
             scores = content["scores"]
             print(f"{title}: resumed after step {first}", flush=True)
+        metrics_folder = self._live and self._live / f"{protocol}-{task.name}"
+        live = LiveMetrics(metrics_folder, first) if metrics_folder else None
+        progress = Progress(title, steps, recipe.batch_images, "images", live)
         saved, saved_at = first, time.monotonic()
 
         def rate(step: int) -> float:
@@ -172,7 +177,8 @@ class Finetuner:
             seed_torch(self._seed, step)
             if recipe.batch_norm_momentum is not None:
                 set_momentum(network, recipe.batch_norm_momentum(step))
-            batch = frames.batch(order[step]).to(self._device)
+            with progress.waiting():
+                batch = frames.batch(order[step]).to(self._device)
             if recipe.augment is not None:
                 batch = recipe.augment(batch)
             inputs = fixed["training"].get(order[step], batch.images, network)
@@ -188,7 +194,8 @@ class Finetuner:
 
         network.train()
         validate(first)  # of a cell that was stopped while it did
-        train(optimizer, rate, first, steps, step_losses, after_step, before_step=stop_if_asked)
+        with progress:
+            train(optimizer, rate, first, steps, step_losses, after_step, before_step=stop_if_asked)
         metrics = {
             # NaN (no valid pixel, or diverged) compares as neither larger nor smaller.
             "best": max(scores, key=lambda score: np.nan_to_num(score[task.score], nan=-np.inf)),

@@ -1,9 +1,8 @@
 """SGD with Pri3D's settings, the polynomial schedule, and the loop that uses them."""
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -70,51 +69,18 @@ class Loss:
 
     Attributes:
         total: scalar that is minimised.
-        parts: its named summands, for the log.
+        summands: its named parts, for the log.
         batch: names of the data, for messages.
     """
 
     total: torch.Tensor
-    parts: Mapping[str, float]
+    summands: Mapping[str, torch.Tensor]
     batch: str
 
-
-@dataclass
-class Progress:
-    """Prints a line now and then: step, losses, rate, throughput, time left.
-
-    Attributes:
-        title: start of each line.
-        steps: steps of the whole training.
-        items_per_step: pairs or images of a step.
-        items: name of these.
-        interval_s: seconds between lines.
-    """
-
-    title: str
-    steps: int
-    items_per_step: int
-    items: str
-    interval_s: float = 10.0
-    _start: float = field(default_factory=time.monotonic)
-    _last: float = -float("inf")
-    _done: int = 0
-
-    def update(self, step: int, losses: Mapping[str, float], rate: float) -> None:
-        """Count a finished step (1-based) and print it if it is due."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._last < self.interval_s and step < self.steps:
-            return
-        self._last = now
-        per_second = self._done / max(now - self._start, 1e-9)
-        values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        print(
-            f"{self.title}  step {step}/{self.steps}  {values}  lr {rate:.4f}  "
-            f"{per_second:.2f} steps/s  {per_second * self.items_per_step:.1f} {self.items}/s  "
-            f"{(self.steps - step) / per_second:.0f} s left",
-            flush=True,
-        )
+    @property
+    def parts(self) -> dict[str, float]:
+        """The summands as numbers."""
+        return {name: float(value.detach()) for name, value in self.summands.items()}
 
 
 def train(
@@ -157,16 +123,17 @@ def train(
         totals: dict[str, float] = {}
         statistics = StepStatistics(buffers) if parts > 1 else None
         for loss in step_losses(step):
-            total = float(loss.total.detach())
-            if not math.isfinite(total):
+            (loss.total / parts).backward()
+            # Read only now: a GPU is given the backward pass before its forward pass has ended.
+            values = {"loss": float(loss.total.detach()), **loss.parts}
+            if not math.isfinite(values["loss"]):
                 raise TrainingError(
-                    f"step {step}: the loss is {total} (parts: {dict(loss.parts)}) for "
+                    f"step {step}: the loss is {values['loss']} (parts: {loss.parts}) for "
                     f"{loss.batch}; a lower learning_rate, or inspect these frames"
                 )
-            (loss.total / parts).backward()
             if statistics is not None:
                 statistics.end_part()
-            for name, value in {"loss": total, **loss.parts}.items():
+            for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / parts
         if statistics is not None:
             statistics.end_step(parts, processes)

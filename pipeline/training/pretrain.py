@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from pipeline.training.arithmetic import place
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.interruption import Interrupted, StopRequest
+from pipeline.training.live_metrics import LiveMetrics
 from pipeline.training.methods import Method, make_method
 from pipeline.training.networks import Networks
-from pipeline.training.optimisation import Loss, Progress, seed_torch, train
+from pipeline.training.optimisation import Loss, seed_torch, train
+from pipeline.training.progress import Progress
 from pipeline.training.second_stage import Start
 
 
@@ -47,7 +50,7 @@ def batch_loss(method: Method, batch: Any) -> Loss:
     losses = method.losses(method.networks(batch), batch)
     return Loss(
         total=torch.stack(list(losses.values())).sum(),
-        parts={name: float(value.detach()) for name, value in losses.items()},
+        summands=losses,
         batch=", ".join(batch.names),
     )
 
@@ -62,6 +65,7 @@ def pretrain(
     processes: Processes = ALONE,
     stop: StopRequest | None = None,
     start: Start | None = None,
+    live: Path | None = None,
 ) -> Pretrained:
     """Train a variant, from its newest checkpoint if there is one.
 
@@ -76,6 +80,7 @@ def pretrain(
         processes: That train together.
         stop: Heeded between steps.
         start: What the second stage goes on from.
+        live: Folder of the metrics while it trains; None: they are only printed.
 
     Returns:
         The networks after the last step. On one CPU thread the weights are the same whether or
@@ -112,7 +117,9 @@ def pretrain(
         if processes.is_main:
             print(f"{variant} seed {seed}: resumed after step {result.steps}", flush=True)
     numbers = processes.own(range(result.steps * parts, steps * parts), parts)
-    progress = Progress(f"pretrain {variant} s{seed}", steps, method.items_per_step, method.items)
+    metrics = LiveMetrics(live, result.steps) if live and processes.is_main else None
+    title = f"pretrain {variant} s{seed}"
+    progress = Progress(title, steps, method.items_per_step, method.items, metrics)
     saved, n_redrawn = result.steps, 0
 
     def rate(step: int) -> float:
@@ -137,7 +144,8 @@ def pretrain(
     def step_losses(step: int) -> Iterator[Loss]:
         nonlocal n_redrawn
         for number in processes.own(range(step * parts, (step + 1) * parts), parts):
-            batch: Any = next(stream)
+            with progress.waiting():
+                batch: Any = next(stream)
             n_redrawn += batch.n_redrawn
             seed_torch(seed, number)
             yield batch_loss(method, batch.to(device))
@@ -158,7 +166,8 @@ def pretrain(
             save(done)
 
     model.train()
-    with batch_stream(batches, numbers, section.workers) as stream:
+    pin = device.type == "cuda"
+    with batch_stream(batches, numbers, section.workers, pin) as stream, progress:
         train(
             optimizer,
             rate,

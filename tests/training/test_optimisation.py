@@ -18,7 +18,7 @@ def quadratic(parameter, calls=None):
     def step_losses(step):
         if calls is not None:
             calls.append(step)
-        yield Loss(parameter.square().sum() / 2, {"half": 1.0}, f"batch {step}")
+        yield Loss(parameter.square().sum() / 2, {"half": torch.tensor(1.0)}, f"batch {step}")
 
     return step_losses
 
@@ -40,7 +40,7 @@ def test_parts_of_a_step_are_averaged():
 
         def step_losses(step):
             for _ in range(parts):
-                yield Loss(parameter.square().sum() / 2, {"half": 1.0}, "")
+                yield Loss(parameter.square().sum() / 2, {"half": torch.tensor(1.0)}, "")
 
         optimizer = make_sgd([parameter], small_params().pretraining)
         train(optimizer, lambda _: 0.1, 0, 3, step_losses, lambda *done: seen.append(done), parts)

@@ -45,10 +45,6 @@ class _Convolution(nn.Module):
         limit = (volume * inputs) ** -0.5
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-limit, limit)) if bias else None
 
-    def _weight(self, x: SparseTensor) -> Tensor:
-        """In the features' dtype, in which the products are computed."""
-        return self.weight.to(x.features.dtype)
-
     def _biased(self, features: Tensor) -> Tensor:
         return features if self.bias is None else features + self.bias
 
@@ -74,9 +70,7 @@ class SparseConv3d(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve; the stride stays."""
-        return x.with_features(
-            self._biased(x.sites.convolve(x.features, self._weight(x), x.stride))
-        )
+        return x.with_features(self._biased(x.sites.convolve(x.features, self.weight, x.stride)))
 
 
 class SparseDownsample(_Convolution):
@@ -88,7 +82,7 @@ class SparseDownsample(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve to twice the stride."""
-        features = self._biased(x.sites.downsample(x.features, self._weight(x), x.stride))
+        features = self._biased(x.sites.downsample(x.features, self.weight, x.stride))
         return SparseTensor(features, x.sites, 2 * x.stride)
 
 
@@ -101,7 +95,7 @@ class SparseUpsample(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve to half the stride."""
-        features = self._biased(x.sites.upsample(x.features, self._weight(x), x.stride))
+        features = self._biased(x.sites.upsample(x.features, self.weight, x.stride))
         return SparseTensor(features, x.sites, x.stride // 2)
 
 
