@@ -27,6 +27,7 @@ COMMANDS = {
     "validate": ("validate", "artifacts against their schemas and invariants"),
     "pretrain": ("pretrain", "contrastive pretraining of one variant and seed"),
     "finetune": ("finetune", "all tasks and protocols of one pretraining and seed"),
+    "predict-mean": ("predict_mean", "scores of predicting the training frames' mean"),
     "make-tables": ("make_tables", "metrics -> result tables and figures"),
     "run-stage": ("run_stage", "run one DVC stage for Snakemake and record it"),
     "share-artifacts": ("share_artifacts", "let dvc push and pull carry the artifacts, too"),
@@ -40,7 +41,7 @@ COMMANDS = {
 #: Commands that run as jobs: what they cost stands at the end of their logs.
 JOBS = (
     *("make-room", "extract-frames", "oversegment", "find-overlaps", "write-manifest"),
-    *("pretrain", "finetune", "make-tables"),
+    *("pretrain", "finetune", "predict-mean", "make-tables"),
 )
 
 

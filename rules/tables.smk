@@ -1,7 +1,19 @@
 # The end of the pipeline, and the record in dvc.lock of the artifacts that Snakemake made.
 localrules:
+    predict_mean,
     tables,
     artifacts,
+
+
+rule predict_mean:
+    input:
+        stage_inputs("predict_mean"),
+    output:
+        str(layout.stamp("predict_mean@{item}")),
+    log:
+        "logs/predict_mean/{item}.log",
+    shell:
+        "python -m pipeline run-stage predict_mean@{wildcards.item:q} > {log:q} 2>&1"
 
 
 rule tables:

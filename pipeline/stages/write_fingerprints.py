@@ -27,10 +27,11 @@ STAGES = (
     "write_manifest",
     "pretrain",
     "finetune",
+    "predict_mean",
     "make_tables",
 )
 #: Those that DVC runs and records.
-DVC_STAGES = ("pretrain", "finetune", "make_tables")
+DVC_STAGES = ("pretrain", "finetune", "predict_mean", "make_tables")
 PACKAGE = Path(__file__).parents[1]
 
 

@@ -26,6 +26,7 @@ def test_first_run_makes_everything_once(finished: Workspace) -> None:
             "write-manifest": 8,  # seven artifact kinds and the split
             "pretrain": N_ROWS,
             "finetune": N_ROWS,
+            "predict-mean": 1,
             "make-tables": 1,
         }
     )
