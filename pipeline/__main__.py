@@ -16,6 +16,7 @@ COMMANDS = {
     "check-params": ("check_params", "validate params.yaml"),
     "estimate-cost": ("estimate_cost", "GPU-hours and disk of a params file at the papers' scale"),
     "use-preset": ("use_preset", "copy a file of presets/ to params.yaml"),
+    "choose-tables": ("choose_tables", "let params.yaml ask for tables and what they need"),
     "check": ("check_raw", "inspect a raw folder before anything is computed"),
     "make-room": ("make_room", "write one embedded room in ScanNet's raw format"),
     "extract-frames": ("extract_frames", "raw scene -> frames, voxels, correspondences"),

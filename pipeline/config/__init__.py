@@ -12,6 +12,7 @@ from pipeline.config.params import (
     TableId,
     load_params,
     params_path,
+    parse_params,
 )
 from pipeline.config.pretraining import (
     Augmentation,
@@ -56,4 +57,5 @@ __all__ = [
     "Variant",
     "load_params",
     "params_path",
+    "parse_params",
 ]

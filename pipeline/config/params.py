@@ -309,6 +309,19 @@ def load_params(path: str | os.PathLike[str] | None = None) -> Params:
         raise ParamsError(f"{file}: cannot be read: {error.strerror}") from error
     except YamlError as error:
         raise ParamsError(str(error)) from error
+    return parse_params(content, file)
+
+
+def parse_params(content: object, file: Path) -> Params:
+    """Validate what a params file holds.
+
+    Args:
+        content: The file's plain values.
+        file: Named in messages.
+
+    Raises:
+        ParamsError: a wrong key or value.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:

@@ -138,7 +138,7 @@ def is_asked_for(params: Params, row: str, part: str) -> bool:
     return row in params.rows
 
 
-def _has_cell(params: Params, row: str, protocol: str, task: str) -> bool:
+def has_cell(params: Params, row: str, protocol: str, task: str) -> bool:
     """Whether the params ask for this cell, if they ask for the row."""
     finetuning = params.finetuning
     if trained_as(params, row) in finetuning.segmentation_only:
@@ -250,7 +250,7 @@ class Results:
             scene: Over whose validation frames.
         """
         runs = self.runs(row, part)
-        if not part and not _has_cell(self.params, row, protocol, task):
+        if not part and not has_cell(self.params, row, protocol, task):
             runs = dict.fromkeys(runs, NOT_RUN)
         return gather(runs, protocol, task, which, metric or TASKS[task][0], scene)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline import layout
 from pipeline.config import Params
 from pipeline.reporting.labels import row_label
 from pipeline.reporting.reference import ReferenceTable, reference_tables
-from pipeline.reporting.results import ALL_SCENES, TASKS, Cell, Results, scalar_metrics
+from pipeline.reporting.results import ALL_SCENES, TASKS, Cell, Results, scalar_metrics, trained_as
 from pipeline.reporting.table_specs import TABLES, Row, Source, TableSpec
 
 #: The two scores that are recorded: see `TableRecord.which`.
@@ -67,11 +67,11 @@ def results_hash(params: Params) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def shown_rows(tables: Sequence[str]) -> set[str]:
-    """Slugs that tables have cells of."""
+def shown_rows(params: Params) -> set[str]:
+    """Rows that the tables of these params have cells of."""
     return {
-        slug
-        for table in tables
+        trained_as(params, slug)
+        for table in params.tables
         for *_, source in TABLES[table].sources()
         for slug in (source.row, source.against)
     }
@@ -89,7 +89,7 @@ def fit_spec(params: Params, table: str) -> TableSpec:
     blocks = [each for each in spec.blocks if each.protocol in params.finetuning.protocols]
     columns = [each for each in spec.columns if each.task in params.finetuning.tasks]
     if spec.takes_others:
-        shown = shown_rows(params.tables)
+        shown = shown_rows(params)
         others = tuple(
             Row(row_label(params, slug), slug) for slug in params.rows if slug not in shown
         )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Params, load_params, params_path
+from pipeline.reporting.table_needs import table_notes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,3 +39,5 @@ def run(args: argparse.Namespace) -> None:
             table.add_row(*row)
         console.print(table)
     console.print(f"{args.file or params_path()}: valid, params hash {params.section_hash()}")
+    for note in table_notes(params):
+        console.print(f"note: {note}")

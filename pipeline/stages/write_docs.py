@@ -7,6 +7,7 @@ from pipeline.atomic import write_text
 from pipeline.readers import READERS
 from pipeline.reporting.artifact_docs import artifacts_markdown, fill_layouts, params_schema
 from pipeline.reporting.claim_docs import claims_markdown
+from pipeline.reporting.table_docs import fill_rows
 from pipeline.stages.estimate_cost import filled
 
 DOCS = Path("docs")
@@ -21,7 +22,7 @@ def generated_docs() -> dict[Path, str]:
 
     Raises:
         KeyError: docs/datasets.md and the readers do not name the same layouts, or
-            docs/reproduction.md has no place for the cost.
+            docs/reproduction.md has no place for the cost or the rows.
         OSError: a page cannot be read.
     """
     datasets, reproduction = DOCS / "datasets.md", DOCS / "reproduction.md"
@@ -30,8 +31,8 @@ def generated_docs() -> dict[Path, str]:
         DOCS / "artifacts.md": artifacts_markdown(),
         DOCS / "claims.md": claims_markdown(),
         DOCS / "params.schema.json": params_schema(),
-        reproduction: filled(reproduction),
         datasets: fill_layouts(datasets.read_text(encoding="utf-8"), layouts),
+        reproduction: fill_rows(filled(reproduction)),
     }
 
 

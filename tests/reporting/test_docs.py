@@ -19,6 +19,9 @@ from pipeline.reporting.artifact_docs import (
     queries,
 )
 from pipeline.reporting.claim_docs import claims_markdown
+from pipeline.reporting.table_docs import fill_rows
+from pipeline.reporting.table_needs import needed_rows
+from pipeline.reporting.table_specs import TABLES
 from pipeline.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +48,16 @@ def test_raw_trees_are_those_of_the_readers() -> None:
     assert all(layout.strip() in text for layout in layouts.values())
 
 
+def test_rows_of_the_tables_are_those_of_the_specs() -> None:
+    text = (DOCS / "reproduction.md").read_text(encoding="utf-8")
+    assert text == fill_rows(text), OUTDATED
+    for row in needed_rows(TABLES):
+        assert f"| `{row}` " in text
+
+
 def test_missing_markers() -> None:
+    with pytest.raises(KeyError, match=r"reproduction\.md"):
+        fill_rows("no markers\n")
     with pytest.raises(KeyError, match="new_reader"):
         fill_layouts("<!-- layout scannet -->\n<!-- end -->\n", {"scannet": "", "new_reader": ""})
 
