@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import Params
+from pipeline.config.pretraining import THEN
 from pipeline.reporting.labels import row_label
 from pipeline.reporting.reference import ReferenceTable, reference_tables
 from pipeline.reporting.results import ALL_SCENES, TASKS, Cell, Results, scalar_metrics, trained_as
@@ -58,10 +59,12 @@ class TableRecord:
 def results_hash(params: Params) -> str:
     """First 12 hex digits of the sha256 of all params that the numbers depend on.
 
-    Oversegmentation and sets are left out where no variant contrasts sets.
+    Oversegmentation and sets are left out where no row contrasts sets.
     """
     exclude: dict[str, bool | set[str]] = {"tables": True, "claims": True}
-    if not any("set" in variant.losses for variant in params.variants.values()):
+    last = {row.rpartition(THEN)[2] for row in params.rows}
+    variants = [variant for name, variant in params.variants.items() if name in last]
+    if not any("set" in variant.losses for variant in variants):
         exclude["geometry"] = {"oversegmentation", "sets"}
     content = params.model_dump(mode="json", exclude=exclude)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -340,7 +340,7 @@ def test_results_hash_ignores_what_no_number_depends_on(params: Params) -> None:
     assert changed(params, oversegmentation=same) == results_hash(params)
     assert changed(params, matching=other) != results_hash(params)
     assert results_hash(extended(params, tables=["001.t1"])) == results_hash(params)
-    sets = extended(params, variants=params.variants | {"set": Variant(losses=["set"])})
+    sets = extended(params, rows=[*params.rows, "view_geo_then_set"])
     assert changed(sets, oversegmentation=same) != results_hash(sets)
 
 
