@@ -1,10 +1,7 @@
 """Batches of overlapping frame pairs for pretraining."""
 
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,13 +26,6 @@ MAX_REDRAWS = 200
 _ORDER, _REDRAW, _PIXEL_PAIRS, _PIXEL_VOXELS, _COLOUR, _SETS = range(6)
 #: The second stage draws from streams of its own, so that it does not repeat the first one's order.
 _SECOND_STAGE = 16
-
-
-Batch = TypeVar("Batch")
-
-
-class WorkerError(Exception):
-    """A process that makes batches is gone; the text says what may be the cause."""
 
 
 @dataclass(frozen=True)
@@ -324,45 +314,3 @@ def _sample(rng: np.random.Generator, n: int, size: int) -> Int64[np.ndarray, " 
     Source: spec A.8 (1,024 matches uniformly, with replacement if fewer).
     """
     return rng.choice(n, size, replace=n < size)
-
-
-@contextmanager
-def batch_stream(
-    batches: torch.utils.data.Dataset[Batch],
-    numbers: Sequence[int],
-    workers: int,
-    pin_memory: bool = False,
-) -> Iterator[Iterator[Batch]]:
-    """The batches of the given numbers in order, made by `workers` processes (0: by this one).
-
-    Args:
-        batches: Batch number -> batch.
-        numbers: Of the batches.
-        workers: Processes, each of which makes two batches ahead.
-        pin_memory: Whether to put them where a GPU can fetch them while it computes.
-
-    Raises:
-        WorkerError: one of these processes was killed; wherever the context is at that moment.
-    """
-    loader = torch.utils.data.DataLoader(
-        batches,
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_outlive_sigterm,
-    )
-    try:
-        yield iter(loader)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise WorkerError(
-            f"a process that makes batches (pretraining.workers: {workers}) was killed, perhaps "
-            f"because the memory was full ({error}); start again to go on from the checkpoint"
-        ) from error
-
-
-def _outlive_sigterm(worker: int) -> None:
-    """Slurm's SIGTERM goes to all processes of a job; the training itself ends its workers."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -11,8 +11,9 @@ from pipeline import layout
 from pipeline.atomic import write_json
 from pipeline.config import Params, params_path
 from pipeline.config.pretraining import second_stage_row
+from pipeline.data.batch_stream import WorkerError
 from pipeline.data.cache import ByteCache
-from pipeline.data.pairs import PairBatches, WorkerError
+from pipeline.data.pairs import PairBatches
 from pipeline.data.single_frames import FrameBatches
 from pipeline.data.store import SceneStore
 from pipeline.models.loading import CheckpointError, NotPretrainedError

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from pipeline.config import Params
-from pipeline.data.pairs import PairBatches, batch_stream
+from pipeline.data.batch_stream import batch_stream
+from pipeline.data.pairs import PairBatches
 from pipeline.data.single_frames import FrameBatches
 from pipeline.training.arithmetic import place
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state

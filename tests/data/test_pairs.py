@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data.batch_stream import batch_stream
 from pipeline.data.chunks import frame_box, in_boxes
 from pipeline.data.images import denormalise
-from pipeline.data.pairs import batch_stream
 from pipeline.schemas import ArtifactError
 from tests.room import (
     LOWER,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.data.pairs import batch_stream
+from pipeline.data.batch_stream import batch_stream
 from pipeline.data.single_frames import FrameBatches
 from pipeline.schemas import ArtifactError
 from tests.room import frame_batches, small_params
