@@ -1,0 +1,1 @@
+"""The 3D network on plain torch beside MinkowskiEngine."""
