@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.reporting.markdown import markdown_table
 
-#: Written by `python -m benchmarks.geometry --record` and `python -m benchmarks.workflow --record`.
+#: Written by `python -m benchmarks.NAME --record docs/measurements.json`.
 MEASUREMENTS = Path("docs/measurements.json")
 
 #: ScanNet v2 at every 25th frame: scans, kept frames, unordered pairs of frames of one scan. The
@@ -43,8 +43,8 @@ def _rows(section: Mapping[str, Any]) -> str:
     ]
     header = ["what", "baseline", "ours", "unit", "ratio", "target", "met", "note"]
     return (
-        f"`{section['command']}`, {section['date']}, {section['machine']}. numba's compilation is "
-        f"counted only where a row says so.\n\n{markdown_table(header, rows, 8)}"
+        f"`{section['command']}`, {section['date']}, {section['machine']}.\n\n"
+        f"{markdown_table(header, rows, 8)}"
     )
 
 
@@ -131,7 +131,8 @@ def measured_markdown(measurements: Mapping[str, Any]) -> str:
 ## Measured
 
 CPU time against baselines that do what Pri3D's scripts and ScanNet's Segmentator do, in one run on
-two cores. Where a target is missed, the row says so.
+two cores; numba's compilation is counted only where a row says so. Where a target is missed, the
+row says so, too.
 
 ### A scene
 
@@ -144,6 +145,33 @@ two cores. Where a target is missed, the row says so.
 {_rows(workflow)}
 
 {_projection(geometry)}"""
+
+
+#: Sections of docs/speed.md and what they compare.
+_SPEED = {
+    "training": "One training step",
+    "sparse": "The 3D network on plain PyTorch beside MinkowskiEngine 0.5.4",
+}
+
+
+def speed_markdown(measurements: Mapping[str, Any]) -> str:
+    """The text of docs/speed.md: the networks and the training.
+
+    Args:
+        measurements: Content of docs/measurements.json; sections that it lacks are left out.
+    """
+    parts = [
+        f"## {title}\n\n{_rows(measurements[name])}"
+        for name, title in _SPEED.items()
+        if name in measurements
+    ]
+    return "\n\n".join(["# Speed of networks and training", _SPEED_ABOUT, *parts]) + "\n"
+
+
+_SPEED_ABOUT = """\
+Made by `python -m pipeline write-docs` from docs/measurements.json; do not edit. Both sides of a
+row ran in turn in one process, and medians are compared. [artifacts.md](artifacts.md) has the
+geometry's."""
 
 
 def read_measurements() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pipeline.atomic import write_text
 from pipeline.readers import READERS
 from pipeline.reporting.artifact_docs import artifacts_markdown, fill_layouts, params_schema
 from pipeline.reporting.claim_docs import claims_markdown
+from pipeline.reporting.measured_docs import read_measurements, speed_markdown
 from pipeline.reporting.table_docs import fill_rows
 from pipeline.stages.estimate_cost import filled
 
@@ -31,6 +32,7 @@ def generated_docs() -> dict[Path, str]:
         DOCS / "artifacts.md": artifacts_markdown(),
         DOCS / "claims.md": claims_markdown(),
         DOCS / "params.schema.json": params_schema(),
+        DOCS / "speed.md": speed_markdown(read_measurements()),
         datasets: fill_layouts(datasets.read_text(encoding="utf-8"), layouts),
         reproduction: fill_rows(filled(reproduction)),
     }

@@ -5,7 +5,13 @@ import torch
 
 from pipeline.models.sparse import products
 from pipeline.models.sparse.kernel_map import KernelMap
-from pipeline.models.sparse.products import CPU_BLOCK_ROWS, add_rows, gather, multiply
+from pipeline.models.sparse.products import (
+    CPU_BLOCK_ROWS,
+    add_rows,
+    add_transposed_product,
+    gather,
+    multiply,
+)
 from pipeline.models.sparse.torch_sites import TorchSites
 from pipeline.models.sparse_unet import SparseUNet
 
@@ -56,6 +62,20 @@ def test_products(generator, dtype, layout, monkeypatch):
             want = expected if c is a else expected.T
             torch.testing.assert_close(multiply(c, d), want, rtol=1e-2, atol=1e-4)
     assert multiply(a, b).dtype == dtype
+
+
+@pytest.mark.parametrize("least", [0, 10**12])
+@pytest.mark.parametrize("widths", [(20, 30), (30, 20)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_adding_transposed_products(generator, dtype, widths, least, monkeypatch):
+    monkeypatch.setattr(products, "_ONEDNN_FROM", least)
+    a, b = (torch.randn(64, width, generator=generator).to(dtype) for width in widths)
+    target = torch.ones(widths)
+    add_transposed_product(target, a, b)
+    expected = (1 + a.double().T @ b.double()).float()
+    torch.testing.assert_close(
+        target, expected, rtol=1e-2, atol=1e-4 if a.dtype == target.dtype else 0.1
+    )
 
 
 @pytest.mark.parametrize("rows", [slice(2, 5), torch.tensor([4, 0, 2])])

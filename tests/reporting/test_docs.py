@@ -19,6 +19,7 @@ from pipeline.reporting.artifact_docs import (
     queries,
 )
 from pipeline.reporting.claim_docs import claims_markdown
+from pipeline.reporting.measured_docs import read_measurements, speed_markdown
 from pipeline.reporting.table_docs import fill_rows
 from pipeline.reporting.table_needs import needed_rows
 from pipeline.reporting.table_specs import TABLES
@@ -31,6 +32,13 @@ OUTDATED = "run `python -m pipeline write-docs`"
 
 def test_artifacts_page_is_generated() -> None:
     assert (DOCS / "artifacts.md").read_text(encoding="utf-8") == artifacts_markdown(), OUTDATED
+
+
+def test_speed_page_is_generated() -> None:
+    page = (DOCS / "speed.md").read_text(encoding="utf-8")
+    assert page == speed_markdown(read_measurements()), OUTDATED
+    assert "MinkUNet34C, 50,000 voxels: forward and backward" in page
+    assert "##" not in speed_markdown({})
 
 
 def test_claims_page_is_generated() -> None:

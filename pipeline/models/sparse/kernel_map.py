@@ -36,31 +36,38 @@ class KernelMap:
         pairs: for each offset two int64 vectors (P,); None where input and output rows are the
             same (the centre of an odd kernel), so that nothing needs to be gathered.
         n_outputs: number of output sites.
+        block_rows: pairs that are worked on at once.
     """
 
     pairs: tuple[RowPairs | None, ...]
     n_outputs: int
+    block_rows: int = CPU_BLOCK_ROWS
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """All pairs, on a CPU in blocks of at most `CPU_BLOCK_ROWS`."""
+        """All pairs, of each offset at most `block_rows` at once."""
         return tuple(self._blocks())
 
     def _blocks(self) -> Iterator[Block]:
+        most = self.block_rows
         for offset, pair in enumerate(self.pairs):
             if pair is None:
-                for start in range(0, self.n_outputs, CPU_BLOCK_ROWS):
-                    rows = slice(start, min(start + CPU_BLOCK_ROWS, self.n_outputs))
+                for start in range(0, self.n_outputs, most):
+                    rows = slice(start, min(start + most, self.n_outputs))
                     yield Block(offset, rows, rows)
             elif len(pair[0]) > 0:
-                most = CPU_BLOCK_ROWS if pair[0].device.type == "cpu" else len(pair[0])
                 for inputs, outputs in zip(pair[0].split(most), pair[1].split(most), strict=True):
                     yield Block(offset, inputs, outputs)
 
     def transposed(self, n_inputs: int) -> "KernelMap":
         """The map of the transposed convolution, back to this map's `n_inputs` input sites."""
         swapped = tuple(pair and (pair[1], pair[0]) for pair in self.pairs)
-        return KernelMap(swapped, n_inputs)
+        return KernelMap(swapped, n_inputs, self.block_rows)
+
+
+def _block_rows(coords: Tensor) -> int:
+    """Caches count on a CPU; elsewhere the number of calls does."""
+    return CPU_BLOCK_ROWS if coords.is_cpu else max(len(coords), 1)
 
 
 def pack_keys(
@@ -144,7 +151,7 @@ def neighbour_map(coords: Int32[Tensor, "n 4"], kernel_size: int) -> KernelMap:
             offsets[-1 - index] = (outputs, inputs)
             position = position + found
             query = query + 1
-    return KernelMap(tuple(offsets), n_sites)
+    return KernelMap(tuple(offsets), n_sites, _block_rows(coords))
 
 
 def downsample_map(
@@ -168,4 +175,5 @@ def downsample_map(
     coarse_coords[parents] = coarse
     corner = ((coords[:, 1:] & 1) * coords.new_tensor([1, 2, 4])).sum(1)
     rows = [(corner == index).nonzero()[:, 0] for index in range(8)]
-    return coarse_coords, KernelMap(tuple((row, parents[row]) for row in rows), len(keys))
+    pairs = tuple((row, parents[row]) for row in rows)
+    return coarse_coords, KernelMap(pairs, len(keys), _block_rows(coords))

@@ -73,6 +73,21 @@ def multiply(a: Float[Tensor, "p q"], b: Float[Tensor, "q r"]) -> Float[Tensor, 
     return a @ b
 
 
+def add_transposed_product(
+    target: Float[Tensor, "q r"], a: Float[Tensor, "p q"], b: Float[Tensor, "p r"]
+) -> None:
+    """Add a^T b to a matrix, as `multiply` would multiply."""
+    if not _takes_onednn(a, a.numel() * b.shape[1]):
+        if target.dtype == a.dtype:
+            target.addmm_(a.T, b)
+        else:
+            target.add_(a.T @ b)
+    elif a.shape[1] <= b.shape[1]:
+        target.add_(multiply(a.T, b))
+    else:  # The first operand is copied, since it is transposed: better the narrower one.
+        target.add_(multiply(b.T, a).T)
+
+
 def add_rows(
     target: Float[Tensor, "n channels"], rows: Rows, values: Float[Tensor, "p channels"]
 ) -> None:

@@ -13,7 +13,7 @@ from pipeline.models.sparse.kernel_map import (
     downsample_map,
     neighbour_map,
 )
-from pipeline.models.sparse.products import add_rows, gather, multiply
+from pipeline.models.sparse.products import add_rows, add_transposed_product, gather, multiply
 from pipeline.models.sparse.sites import Sites
 
 
@@ -46,7 +46,8 @@ class _Convolution(torch.autograd.Function):
         for offset, inputs, outputs in ctx.kernel_map.blocks:
             received = gather(gradient, outputs, work)
             if needs_weight:
-                to_matrices[offset].add_(multiply(gather(features, inputs, work).T, received))
+                gathered = gather(features, inputs, work)
+                add_transposed_product(to_matrices[offset], gathered, received)
             if to_features is not None:
                 add_rows(to_features, inputs, multiply(received, matrices[offset].T))
         return (
