@@ -34,7 +34,7 @@ def check_plan(output: str, params: Params, n_scenes: int) -> None:
     jobs = planned_jobs(output)
     of_scenes = {"extract_frames", "find_overlaps", "oversegment"}
     assert {jobs.pop(rule) for rule in of_scenes} == {n_scenes}
-    for rule in OF_ALL_SCENES | {"all_tables", "artifacts", "tables"}:
+    for rule in OF_ALL_SCENES | {"all_tables", "artifacts", "predict_mean", "tables"}:
         jobs.pop(rule, None)
     assert jobs == trainings(params)
 
