@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.results import ALL_SCENES
+from pipeline.reporting.table_specs import TABLES
 from pipeline.reporting.tables import TableRecord
 
 NOT_PUBLISHED = "not in the paper"
@@ -34,21 +35,19 @@ class Grid:
     Attributes:
         titles: of the columns.
         lines: top to bottom.
+        has_blocks: whether the paper's table has several blocks, so that lines must name theirs.
     """
 
     titles: tuple[str, ...]
     lines: tuple[Line, ...]
-
-    @property
-    def has_blocks(self) -> bool:
-        """Whether there is more than one block, so that lines must name theirs."""
-        return len({line.block for line in self.lines}) > 1
+    has_blocks: bool
 
 
-def score_grid(records: Sequence[TableRecord], which: str) -> Grid:
+def score_grid(table: str, records: Sequence[TableRecord], which: str) -> Grid:
     """The tabulated values over all validation frames.
 
     Args:
+        table: Key of `table_specs.TABLES`.
         records: From `tables.table_records`.
         which: "best" or "last".
     """
@@ -67,6 +66,7 @@ def score_grid(records: Sequence[TableRecord], which: str) -> Grid:
             Line(block, row, tuple(cells.get(title) for title in titles))
             for (block, row), cells in rows.items()
         ),
+        has_blocks=len(TABLES[table].blocks) > 1,
     )
 
 

@@ -94,15 +94,15 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _float(
-    records: Sequence[TableRecord], which: str, label: str, sentences: Sequence[str]
+    table: str, records: Sequence[TableRecord], which: str, sentences: Sequence[str]
 ) -> list[str]:
     return [
         r"\begin{table}[htbp]",
         r"\centering",
         r"\footnotesize",
-        *_tabular(score_grid(records, which), with_published=which == "best"),
+        *_tabular(score_grid(table, records, which), with_published=which == "best"),
         rf"\caption{{{escape(' '.join(sentences))}}}",
-        rf"\label{{tab:{label}-{which}}}",
+        rf"\label{{tab:{table}-{which}}}",
         r"\end{table}",
     ]
 
@@ -121,5 +121,5 @@ def render(params: Params, table: str, results: Results, records: Sequence[Table
     for which, shown in (("best", BEST), ("last", LAST)):
         head = [title, f"{shown.heading}; n in brackets.", shown.meaning]
         sentences = caption(params, table, results, with_published=which == "best")
-        lines += _float(records, which, table, [*head, *sentences])
+        lines += _float(table, records, which, [*head, *sentences])
     return "\n".join(lines) + "\n"

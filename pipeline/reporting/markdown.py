@@ -39,9 +39,9 @@ def format_cell(cell: Cell) -> str:
     return f"{cell.mean:.2f}{spread} (n={len(cell.values)}{lost})"
 
 
-def _score_table(records: Sequence[TableRecord], which: str) -> str:
+def _score_table(table: str, records: Sequence[TableRecord], which: str) -> str:
     """Lines = rows; per column the measured and, for `best`, the published number."""
-    grid = score_grid(records, which)
+    grid = score_grid(table, records, which)
     kinds = ("measured", "PUBLISHED") if which == "best" else ("measured",)
     header = ["protocol"] * grid.has_blocks + ["pretraining"]
     header += [f"{title}: {kind}" for title in grid.titles for kind in kinds]
@@ -113,9 +113,9 @@ def render(
         "\n".join(f"- {line}" for line in caption(params, table, results)),
         f"## {BEST.heading}",
         BEST.meaning,
-        _score_table(records, "best"),
+        _score_table(table, records, "best"),
         f"## {LAST.heading}",
-        _score_table(records, "last"),
+        _score_table(table, records, "last"),
         *_scene_section(records),
         "## Frames",
         markdown_table(["used for", "frames"], counts, 2),

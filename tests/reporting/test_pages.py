@@ -131,6 +131,8 @@ def test_what_the_params_leave_out_is_said(params: Params, results: Results) -> 
     finetuning = params.finetuning.model_copy(update={"protocols": ["frozen"]})
     text = page(params.model_copy(update={"finetuning": finetuning}), results, "000.t1")
     assert "not asked for by these params: protocol half_frozen, protocol full." in text
+    # The block that is left still says which it is.
+    assert {line[0] for line in lines_of(text, 1)} == {"protocol", "frozen"}
 
 
 def test_markdown_table_alignment() -> None:
