@@ -26,9 +26,9 @@ def loader_rows(work: Workspace, scans: Scans) -> Iterator[Row]:
     """
     torch.set_num_threads(1)
     n_ours, n_theirs = (10, 3) if work.is_quick else (80, 20)
-    targets = _export(work, scans)
+    targets = export(work, scans)
     for mode in ("strict", "pri3d"):
-        stores = _Stores(work.artifacts(scans, mode), scans)
+        stores = Stores(work.artifacts(scans, mode), scans)
         made_with = params(scans.raw_dir, mode=mode)
         batches = PairBatches(
             stores.fresh(),
@@ -54,7 +54,7 @@ def loader_rows(work: Workspace, scans: Scans) -> Iterator[Row]:
         )
 
 
-class _Stores:
+class Stores:
     """The artifacts of scans as a loader with a cold cache sees them."""
 
     def __init__(self, out: Path, scans: Scans) -> None:
@@ -78,7 +78,7 @@ class _Stores:
         return names
 
 
-def _export(work: Workspace, scans: Scans) -> dict[str, Path]:
+def export(work: Workspace, scans: Scans) -> dict[str, Path]:
     """The peer's files of each scene, made before anything is timed."""
     targets = {}
     for scene in scans.scenes:

@@ -49,20 +49,24 @@ class PeerView:
     coords: torch.Tensor
     features: torch.Tensor
 
+    def to(self, device: torch.device) -> "PeerView":
+        """The view on a device."""
+        return PeerView(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 def load_pair(
     target: Path, a: int, b: int, n_matches: int, unique: Unique
 ) -> tuple[torch.Tensor, ...]:
     """Images, chunks and `n_matches` of each kind of one pair."""
-    views = [_load_view(target, number, unique) for number in (a, b)]
+    views = [load_view(target, number, unique) for number in (a, b)]
     one, two = views
     matches = [warp(one.depth, one.pose, two.depth, two.pose, one.K)]
     matches += [voxel_pixels(v.coords, v.depth, v.K, v.pose) for v in views]
-    drawn = [_draw(found, n_matches) for found in matches]
+    drawn = [draw(found, n_matches) for found in matches]
     return (*(v.image for v in views), *(v.coords for v in views), *drawn)
 
 
-def _load_view(target: Path, number: int, unique: Unique) -> PeerView:
+def load_view(target: Path, number: int, unique: Unique) -> PeerView:
     color = Image.open(target / "color" / f"{number}.png").convert("RGB")
     color = color.resize((SIZE[1], SIZE[0]), Image.Resampling.NEAREST)
     image = torch.from_numpy(np.array(color)).permute(2, 0, 1).contiguous().float().div(255)
@@ -155,7 +159,7 @@ def _project(
     return torch.where(inside, v * size[1] + u, 0), inside, z
 
 
-def _draw(matches: torch.Tensor, n: int) -> torch.Tensor:
+def draw(matches: torch.Tensor, n: int) -> torch.Tensor:
     """`n` matches, with replacement only if there are fewer."""
     if len(matches) >= n:
         return matches[torch.randperm(len(matches))[:n]]

@@ -121,7 +121,7 @@ def measured_markdown(measurements: Mapping[str, Any]) -> str:
     """The section of docs/artifacts.md on speed, memory and disk.
 
     Args:
-        measurements: Content of docs/measurements.json: sections `geometry` and `workflow`.
+        measurements: Content of docs/measurements.json: sections `geometry`, `training` and `workflow`.
 
     Raises:
         KeyError: a section, or a row that the projection needs, is missing.
@@ -139,6 +139,12 @@ row says so, too.
 {_rows(geometry)}
 
 {_start(geometry)}
+
+### A training step
+
+What surrounds the two networks, beside a step that matches on the fly, sample by sample, as Pri3D's.
+
+{_rows(measurements["training"])}
 
 ### Snakemake with 1,513 scenes
 

@@ -9,7 +9,7 @@ from pipeline.data.pairs import PairBatch
 from pipeline.losses.depth_proxy import depth_proxy
 from pipeline.losses.info_nce import point_info_nce
 from pipeline.losses.set_info_nce import set_info_nce
-from pipeline.training.contrastive import ContrastiveModel, Outputs, gather_pixels
+from pipeline.training.contrastive import ContrastiveModel, Outputs, take_rows
 
 #: (networks, what they made of the batch, the batch, options) -> scalar.
 PairLoss = Callable[[ContrastiveModel, Outputs, PairBatch, Pretraining], Tensor]
@@ -25,21 +25,19 @@ def _view(
     model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
 ) -> Tensor:
     """VIEW: matched pixels of both frames (paper 000 section 3.1; spec C.4)."""
-    assert outputs.maps is not None
-    width = batch.images.shape[-1]
-    maps_a, maps_b = outputs.maps.chunk(2)
-    pixels_a = gather_pixels(maps_a, batch.pixel_a, width)
-    return _contrast(pixels_a, gather_pixels(maps_b, batch.pixel_b, width), section)
+    assert outputs.pixels is not None
+    a, b = outputs.pixels[:, : batch.pixel_a.shape[1]].chunk(2)
+    return _contrast(a, b, section)
 
 
 def _geo(
     model: ContrastiveModel, outputs: Outputs, batch: PairBatch, section: Pretraining
 ) -> Tensor:
     """GEO: pixels and their voxels, the mean over both views (paper 000 section 3.1; spec C.4)."""
-    assert outputs.maps is not None
+    assert outputs.pixels is not None
     assert outputs.voxels is not None
-    pixels = gather_pixels(outputs.maps, batch.voxel_pixel, batch.images.shape[-1])
-    voxels = outputs.voxels[batch.voxel_row]
+    pixels = outputs.pixels[:, batch.pixel_a.shape[1] :]
+    voxels = take_rows(outputs.voxels, batch.voxel_row)
     if model.lin2d is not None:
         pixels = model.lin2d(pixels)
     if model.lin3d is not None:

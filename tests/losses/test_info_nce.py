@@ -115,3 +115,13 @@ def test_no_matches_give_zero_with_a_graph(shape, negatives):
 def test_temperature_must_be_positive():
     with pytest.raises(ValueError, match="temperature must be positive, is 0"):
         point_info_nce(torch.ones(2, 2), torch.ones(2, 2), 0.0)
+
+
+@pytest.mark.parametrize("temperature", [0.03, 1 / 30, 0.07, 0.4])
+def test_float32_on_both_sides_of_the_span_that_exponentials_hold(temperature):
+    """Orthogonal and opposite rows too: their terms are the smallest."""
+    a, b = embeddings(12, 8)
+    a[0], b[0], b[1] = torch.eye(8, dtype=torch.float64)[[0, 1, 0]]
+    b[2] = -a[2]
+    found = point_info_nce(a.float(), b.float(), temperature, symmetric=False).item()
+    assert found == pytest.approx(equation_1(a, b, temperature), rel=1e-5)

@@ -137,7 +137,7 @@ def test_loss_of_a_batch_is_equation_3_of_its_frames(artifacts, source):
     maps = torch.randn(6, 5, SIZE[0] // 2, SIZE[1] // 2, generator=generator)
     # Smooth, so that sets differ.
     maps = torch.nn.functional.avg_pool2d(maps, 9, 1, 4)
-    outputs = Outputs(maps.contiguous(memory_format=torch.channels_last), None, None)
+    outputs = Outputs(maps.contiguous(memory_format=torch.channels_last), None, None, None)
     loss = PAIR_LOSSES["set"](networks(["set"], 0), outputs, batch, params.pretraining)
     expected = equation_3(batches, batch, maps, f"{source:g}", 0.4)
     assert loss.item() == pytest.approx(expected, rel=1e-4)

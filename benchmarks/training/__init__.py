@@ -1,0 +1,1 @@
+"""One pretraining step beside a step as the peer makes it."""
