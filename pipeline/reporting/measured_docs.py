@@ -121,7 +121,7 @@ def measured_markdown(measurements: Mapping[str, Any]) -> str:
     """The section of docs/artifacts.md on speed, memory and disk.
 
     Args:
-        measurements: Content of docs/measurements.json: sections `geometry`, `training` and `workflow`.
+        measurements: Content of docs/measurements.json: sections `geometry` and `workflow`.
 
     Raises:
         KeyError: a section, or a row that the projection needs, is missing.
@@ -140,12 +140,6 @@ row says so, too.
 
 {_start(geometry)}
 
-### A training step
-
-What surrounds the two networks, beside a step that matches on the fly, sample by sample, as Pri3D's.
-
-{_rows(measurements["training"])}
-
 ### Snakemake with 1,513 scenes
 
 {_rows(workflow)}
@@ -155,7 +149,11 @@ What surrounds the two networks, beside a step that matches on the fly, sample b
 
 #: Sections of docs/speed.md: heading and what is measured.
 _SPEED = {
-    "training": ("One training step", ""),
+    "training": (
+        "One training step",
+        "What surrounds the two networks, VIEW+GEO, beside a step that reads, matches and compares "
+        "sample by sample, as Pri3D's.",
+    ),
     "sparse": (
         "The 3D network on plain PyTorch beside MinkowskiEngine 0.5.4",
         "Kernel maps included; each turn has another cut of a room's surface voxels, of 2 cm. "
