@@ -1,6 +1,7 @@
 """Several processes train what one does, also after one of them died, and on several nodes."""
 
 import os
+import shutil
 import socket
 from contextlib import suppress
 
@@ -16,8 +17,9 @@ from pipeline.stages import launch
 from pipeline.stages.common import StageError
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.methods import make_method
 from pipeline.training.pretrain import pretrain
-from tests.room import frame_batches
+from tests.room import frame_batches, small_params
 from tests.training.trainings import (
     OPTIONS,
     PRETRAIN,
@@ -97,6 +99,29 @@ def test_one_process_per_gpu_up_to_the_parts_of_a_step(monkeypatch, capsys):
     assert launch.plan_launch(None, 6, cuda) == launch.Launch(("a", "b"), 3)
     with pytest.raises(StageError, match=r"2 processes on 2 node.* a step of 1 part"):
         launch.plan_launch(None, 1, cuda)
+
+
+def test_two_processes_train_what_one_accumulates(enter):
+    """Parameters to 1e-5, with negatives from a whole part and the depth loss, in as many steps."""
+    variant, contrast = "view_geo_d", {"n_matches": 64, "negatives": "batch"}
+    params = small_params(
+        pretraining={"accumulation": 2, "batch_pairs": 4, "contrast": contrast, "steps": 5}
+    )
+    enter(params)
+    folder = layout.pretrained("boxes", variant, 0)
+    command = ["pretrain", "--variant", variant, "--seed", "0", "--device", "cpu"]
+    with started(*command, "--processes", "2") as process:
+        output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output
+    assert "2 processes train together" in output
+    shared = load_file(folder / "model.safetensors")
+    shutil.rmtree(folder)
+    assert main(command) == 0
+    alone = load_file(folder / "model.safetensors")
+    assert_same_weights(alone, shared, exact=False)
+    initial = make_method(params, variant, 0).networks.state_dict()
+    moved = [float((alone[name] - tensor).abs().max()) for name, tensor in initial.items()]
+    assert max(moved) > 1e-2  # so equal is not for want of training
 
 
 @pytest.mark.long

@@ -56,6 +56,10 @@ def test_loss_goes_down(artifacts, tmp_path, variant):
         ("view_geo_lin", {"pretraining": {"contrast": {"n_matches": 32, "negatives": "batch"}}}),
         ("view_geo", {"pretraining": {"accumulation": 2}}),
         ("view", {"geometry": {"matching": {"mode": "pri3d", "radius_m": 0.05}}}),
+        ("view_geo_d", {"pretraining": {"compute": {"precision": "bf16"}}}),
+        pytest.param(
+            "view", {"pretraining": {"compute": {"compile": True}}}, marks=pytest.mark.long
+        ),
     ],
 )
 def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch, variant, changes):
@@ -79,6 +83,22 @@ def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch
     assert_equal(whole.model, resumed.model)
     assert whole.history == resumed.history
     assert whole.n_redrawn == resumed.n_redrawn
+
+
+def test_bf16_trains_as_float32_does(artifacts, tmp_path):
+    """One step differs by the rounding of 8 bits; six steps away from chance stay as near."""
+    histories = {}
+    for precision in ("float32", "bf16"):
+        params = small_params(pretraining={"compute": {"precision": precision}})
+        method = make_method(params, "view_geo_d", 0)
+        assert batch_loss(method, pair_batches(artifacts, params)[0]).total.dtype == torch.float32
+        found = run(artifacts, tmp_path / precision, "view_geo_d", params=params)
+        histories[precision] = torch.tensor([entry["loss"] for entry in found.history])
+        assert {tensor.dtype for tensor in found.model.parameters()} == {torch.float32}
+    exact, rounded = histories["float32"], histories["bf16"]
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(rounded[:1], exact[:1], rtol=0.01, atol=0)
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0)
 
 
 def test_a_finished_run_is_not_trained_again(artifacts, tmp_path, monkeypatch):

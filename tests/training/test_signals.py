@@ -135,6 +135,20 @@ def test_a_killed_data_loader_process_is_named_and_the_training_goes_on(
     assert_stored(undisturbed)
 
 
+def test_kill_9_costs_no_more_than_the_steps_since_the_checkpoint(enter, undisturbed):
+    """Two processes make batches ahead; neither they nor what they had made are missed."""
+    enter(training_params(workers=2))
+    with started(*PRETRAIN) as process:
+        wait_for(lambda: len(checkpoints()) > 1)
+        process.kill()
+        process.communicate(timeout=150)
+    assert process.returncode == -signal.SIGKILL
+    assert not PRETRAINED.exists()
+    assert 0 < int(checkpoints()[-1].stem.removeprefix("step-")) < STEPS
+    assert main(list(PRETRAIN)) == 0
+    assert_stored(undisturbed)
+
+
 def test_sigterm_while_the_result_is_stored_changes_nothing(enter, monkeypatch):
     enter(training_params(steps=2))
     monkeypatch.setattr(
