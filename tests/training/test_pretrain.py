@@ -57,9 +57,6 @@ def test_loss_goes_down(artifacts, tmp_path, variant):
         ("view_geo", {"pretraining": {"accumulation": 2}}),
         ("view", {"geometry": {"matching": {"mode": "pri3d", "radius_m": 0.05}}}),
         ("view_geo_d", {"pretraining": {"compute": {"precision": "bf16"}}}),
-        pytest.param(
-            "view", {"pretraining": {"compute": {"compile": True}}}, marks=pytest.mark.long
-        ),
     ],
 )
 def test_resumed_run_ends_with_the_same_weights(artifacts, tmp_path, monkeypatch, variant, changes):

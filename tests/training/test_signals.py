@@ -1,5 +1,6 @@
 """SIGTERM at any time, and a killed data loader process: what was trained goes on exactly."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipeline import layout
 from pipeline.__main__ import main
@@ -147,6 +149,36 @@ def test_kill_9_costs_no_more_than_the_steps_since_the_checkpoint(enter, undistu
     assert 0 < int(checkpoints()[-1].stem.removeprefix("step-")) < STEPS
     assert main(list(PRETRAIN)) == 0
     assert_stored(undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_compiled_training_goes_on_exactly_and_follows_the_eager_one(
+    enter, undisturbed, tmp_path
+):
+    """In processes of their own, since torch.compile cannot read the tests' type checks."""
+    enter(training_params(compute={"compile": True}))
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    stored = []
+    for kill in (False, True):
+        if kill:
+            shutil.move(PRETRAINED, "first")
+            with started(*PRETRAIN, **cache) as process:
+                wait_for(lambda: len(checkpoints()) > 1, seconds=280)
+                process.kill()
+                process.communicate(timeout=150)
+            assert not PRETRAINED.exists()
+        with started(*PRETRAIN, **cache) as process:
+            output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+        assert ("resumed after step" in output) == kill
+        stored.append(load_file(PRETRAINED / "model.safetensors"))
+    assert_same_weights(*stored)
+    eager = undisturbed.model.state_dict()
+    assert stored[0].keys() == eager.keys()
+    history = json.loads((PRETRAINED / "metadata.json").read_text())["history"]
+    for compiled, plain in zip(history, undisturbed.history, strict=True):
+        assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-2)
 
 
 def test_sigterm_while_the_result_is_stored_changes_nothing(enter, monkeypatch):
