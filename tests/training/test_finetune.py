@@ -190,6 +190,18 @@ def test_best_and_last_validation_are_both_kept(artifacts, monkeypatch):
     assert cell.metrics["curve"][3]["score"] == -2.0
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_bf16_finetunes_as_float32_does(artifacts, protocol):
+    scores = {}
+    for precision in ("float32", "bf16"):
+        section = small_params(finetuning={"compute": {"precision": precision}}).finetuning
+        cell = make_finetuner(artifacts, section).run_cell(protocol, depth_task(section), *RUN)
+        assert {t.dtype for t in cell.weights.values() if t.is_floating_point()} == {torch.float32}
+        scores[precision] = cell.metrics["last"]["score"]
+    assert scores["bf16"] != scores["float32"]
+    assert scores["bf16"] == pytest.approx(scores["float32"], rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("protocol", "bound"), [("frozen", -115), ("half_frozen", -75), ("full", -75)]
 )
