@@ -14,7 +14,7 @@ def _places() -> dict[str, dict[str, str]]:
     """Slug -> table -> label of the row there; a slug of several cells in a table counts once."""
     places: dict[str, dict[str, str]] = {}
     for table, spec in TABLES.items():
-        measured = set(measured_sources(table))
+        measured = set(measured_sources(spec))
         for _, row, column, source in spec.sources():
             if source in measured:
                 titles = {each.slug(row.row) for each in spec.columns}

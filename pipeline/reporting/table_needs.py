@@ -14,8 +14,8 @@ from pipeline.reporting.results import (
     is_asked_for,
     trained_as,
 )
-from pipeline.reporting.table_specs import TABLES, Source
-from pipeline.reporting.tables import shown_rows
+from pipeline.reporting.table_specs import TABLES, Source, TableSpec
+from pipeline.reporting.tables import fit_spec, shown_rows
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Needs:
     segmentation_only: list[str]
 
 
-def measured_sources(table: str) -> Iterator[Source]:
+def measured_sources(spec: TableSpec) -> Iterator[Source]:
     """What the cells of a table are trained for, without those that the paper leaves empty."""
-    for block, row, column, source in TABLES[table].sources():
+    for block, row, column, source in spec.sources():
         is_empty = reference_tables()[block.reference].is_left_empty(row.label, column.label)
         if not is_empty and source.row != MEAN_PREDICTOR:
             yield source
@@ -59,7 +59,7 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 def needed_rows(tables: Iterable[str]) -> list[str]:
     """Slugs of the cells that tables measure, in their order."""
-    sources = [source for table in tables for source in measured_sources(table)]
+    sources = [source for table in tables for source in measured_sources(TABLES[table])]
     return _unique(row for source in sources for row in (source.row, source.against) if row)
 
 
@@ -74,7 +74,7 @@ def needs(params: Params, tables: Iterable[str]) -> Needs:
     Raises:
         KeyError: a variant is not defined.
     """
-    sources = [source for table in tables for source in measured_sources(table)]
+    sources = [source for table in tables for source in measured_sources(TABLES[table])]
     rows: list[str] = []
     for row in needed_rows(tables):
         trained = trained_as(params.model_copy(update={"rows": rows}), row)
@@ -106,9 +106,12 @@ def needs(params: Params, tables: Iterable[str]) -> Needs:
 
 
 def lacking_runs(params: Params, table: str) -> list[str]:
-    """Runs of a table that the params do not ask for: it shows them as "not run"."""
+    """Runs of a table that the params do not ask for: it shows them as "not run".
+
+    Blocks and columns that the params leave out altogether are not among them.
+    """
     lacking = []
-    for source in measured_sources(table):
+    for source in measured_sources(fit_spec(params, table)):
         protocol, task, part = source.protocol, source.task, source.part
         for slug in filter(None, (source.row, source.against)):
             row = trained_as(params, slug)
