@@ -122,7 +122,10 @@ def make_method(params: Params, row: str, seed: int, start: Start | None = None)
     """
     params = params.for_row(row)
     if start is not None:
-        method = pair_method(params.model_copy(update={"model": start.model}), row, seed)
+        # No weights depend on the backend, so it is today's.
+        backend = {"sparse_backend": params.model.sparse_backend}
+        model = start.model.model_copy(update=backend)
+        method = pair_method(params.model_copy(update={"model": model}), row, seed)
         assert isinstance(method.networks, ContrastiveModel)
         return replace(method, drawn=go_on_from(method.networks, start))
     is_moco = "moco" in params.variant(row).losses

@@ -12,6 +12,7 @@ from pipeline.models.loading import CheckpointError, NotPretrainedError
 from pipeline.training import pretrain as module
 from pipeline.training.checkpoint import Checkpoints, save_tensors
 from pipeline.training.contrastive import ContrastiveModel, Outputs
+from pipeline.training.methods import make_method
 from pipeline.training.pair_losses import PAIR_LOSSES
 from pipeline.training.pretrain import pretrain
 from pipeline.training.second_stage import Start, go_on_from, read_start
@@ -87,6 +88,14 @@ def test_sizes_are_the_starts(tmp_path):
     start = read_start(tmp_path)
     assert (start.model.encoder, start.model.width) == ("resnet50", 0.25)
     go_on_from(ContrastiveModel(start.model, Variant(losses=["set"]), 0), start)
+
+
+def test_backend_is_that_of_the_params(tmp_path):
+    """A start that was trained with MinkowskiEngine goes on where there is none."""
+    trained = networks(["geo"], seed=1)
+    minkowski = start_of(trained, tmp_path, sparse_backend="minkowski")
+    networks_now = make_method(two_stages(["geo"], ["geo"]), "geo_then_geo", 0, minkowski).networks
+    assert networks_now.sparse.settings["backend"] == "torch"
 
 
 def test_an_unusable_start_is_named(tmp_path):
