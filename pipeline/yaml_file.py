@@ -57,7 +57,7 @@ def replace_lists(text: str, lists: Mapping[str, Sequence[str]]) -> str:
     Raises:
         KeyError: a key that is not in the file, or holds no list.
     """
-    root = YAML().compose(text)
+    root = YAML(typ="safe", pure=True).compose(text)
     found = {key: _list_at(root, key) for key in lists}
     # From the end on, so that the places of those before it stay.
     for key, node in sorted(found.items(), key=lambda item: -item[1].start_mark.index):
