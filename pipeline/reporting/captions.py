@@ -9,7 +9,7 @@ from pipeline.reporting.labels import row_label
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.results import MEAN_PREDICTOR, PROTOCOLS, Results
 from pipeline.reporting.table_specs import TABLES, Source, TableSpec
-from pipeline.reporting.tables import fit_spec, results_hash
+from pipeline.reporting.tables import fit_spec, is_second_dataset, results_hash
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,11 @@ def caption(params: Params, table: str, results: Results, with_published: bool =
     return [
         _data(params, sources, results),
         _scale(params, sources),
+        *_own_recipes(params, spec),
         *_special(params, spec, sources),
         _start(params, spec),
         *_definitions(params, spec),
-        f"Seeds: {', '.join(map(str, params.seeds))}. A seed varies the initial weights, the "
-        "sampling of frame pairs and matches, and the order of the images, in pretraining and in "
-        "finetuning; data and splits are the same for all seeds.",
+        _seeds(params, sources),
         _units(params, spec),
         *([_published(spec)] if with_published else []),
         *_left_out(spec),
@@ -109,7 +108,7 @@ def _data(params: Params, sources: list[Source], results: Results) -> str:
     }
     images = " or ".join(f"{train} / {validation}" for train, validation in sorted(counts, key=str))
     where = f"the {dataset.pretrain_split.replace('_', ' ')} scenes"
-    if params.pretrained_on != dataset.name:
+    if is_second_dataset(params):
         where = f"the dataset {params.pretrained_on}, with its own params"
     return (
         f"Data: {dataset.name}, {what}. Pretrained on {where}; finetuned / validated on "
@@ -148,12 +147,58 @@ def _scale(params: Params, sources: list[Source]) -> str:
         f"{', '.join(map(str, model.sparse_planes))}); pretraining "
         f"{_duration(pretraining.steps, pretraining.epochs)} of {pretraining.batch_pairs} pairs"
     )
-    if params.pretrained_on != dataset.name:
+    if is_second_dataset(params):
         pretrained, matches = "", ""
+    finetuned = (
+        "finetuning as the networks' own schedule says"
+        if all(_is_network(source.part) for source in sources)
+        else f"finetuning {_finetuning_duration(finetuning, protocols)} of "
+        f"{finetuning.batch_images} images"
+    )
     return (
-        f"Scale: images {dataset.image_size[0]} x {dataset.image_size[1]}{pretrained}, finetuning "
-        f"{_finetuning_duration(finetuning, protocols)} of {finetuning.batch_images} images."
-        f"{matches}"
+        f"Scale: images {dataset.image_size[0]} x {dataset.image_size[1]}{pretrained}, "
+        f"{finetuned}.{matches}"
+    )
+
+
+def _own_recipes(params: Params, spec: TableSpec) -> Iterator[str]:
+    """Pretrainings to which what `_scale` says of pairs and augmentation does not apply."""
+    if is_second_dataset(params):
+        return
+    labels: dict[str, list[str]] = {}
+    shown = _slugs(spec)
+    for slug in shown:
+        if not _is_defined(params, slug):
+            continue
+        for stage in dict.fromkeys((slug.partition(THEN)[0], slug)):
+            variant, pretraining = params.variant(stage), params.for_row(stage).pretraining
+            if "moco" in variant.losses:
+                moco = pretraining.moco
+                words = (
+                    f"no pairs but single frames, {_duration(moco.steps, moco.epochs)} of "
+                    f"{moco.batch_images} images at an initial rate of {moco.learning_rate:g}, "
+                    "with MoCo v2's crops, flips and colour augmentation"
+                )
+            elif variant.colour is not None:
+                words = f"{'with' if variant.colour else 'without'} Pri3D's colour jitter"
+            else:
+                continue
+            labels.setdefault(words, []).append(shown.get(stage, stage))
+    for words, names in labels.items():
+        yield f"Pretrained otherwise: {', '.join(dict.fromkeys(names))} ({words})."
+
+
+def _is_network(part: str) -> bool:
+    return bool(part) and not part.isdigit()
+
+
+def _seeds(params: Params, sources: list[Source]) -> str:
+    shares = any(source.part.isdigit() for source in sources)
+    return (
+        f"Seeds: {', '.join(map(str, params.seeds))}. A seed varies the initial weights, the "
+        "sampling of frame pairs and matches, and the order of the images, in pretraining and in "
+        "finetuning; data and splits are the same for all seeds"
+        f"{', except the shares of the labels' if shares else ''}."
     )
 
 
@@ -186,12 +231,16 @@ def _special(params: Params, spec: TableSpec, sources: list[Source]) -> Iterator
             f"Labels: shares of the labelled training frames, drawn by {params.label_fractions.by}"
             ", nested, anew for each seed; the validation frames stay."
         )
-    if any(part and not part.isdigit() for part in parts):
+    if any(map(_is_network, parts)):
         networks = params.networks
-        duration = f"{networks.steps} steps" if networks.steps else "the code's steps"
+        duration = (
+            f"{networks.steps} steps"
+            if networks.steps
+            else "the code's 50,000 steps (DeepLab) or 50 epochs (PSPNet)"
+        )
         yield (
-            f"Networks: heads of {networks.width} channels, {duration} of "
-            f"{networks.batch_images} images."
+            f"Networks: heads of {networks.width} channels, finetuned {duration} of "
+            f"{networks.batch_images} images at an initial rate of {networks.learning_rate:g}."
         )
 
 
@@ -265,6 +314,7 @@ def _left_out(spec: TableSpec) -> Iterator[str]:
         for block in whole.blocks
         if block.reference not in {each.reference for each in spec.blocks}
     ]
-    parts += [f"task {column.task}" for column in whole.columns if column not in spec.columns]
+    tasks = {column.task for column in spec.columns}
+    parts += [f"task {column.task}" for column in whole.columns if column.task not in tasks]
     if parts:
         yield f"In the paper's table but not asked for by these params: {', '.join(parts)}."

@@ -13,7 +13,7 @@ from pipeline.config import Params
 from pipeline.config.params import TableId
 from pipeline.config.section import Section, Slug
 from pipeline.reporting.table_specs import Source
-from pipeline.reporting.tables import fit_spec
+from pipeline.reporting.tables import fit_spec, is_second_dataset
 from pipeline.yaml_file import read_yaml
 
 #: Scores of these tasks are negative errors, so that 10 % better is 0.9 times as much.
@@ -138,11 +138,6 @@ def claims_file() -> ClaimsFile:
     """
     with as_file(files("pipeline.reporting").joinpath("claims.yaml")) as file:
         return ClaimsFile.model_validate(read_yaml(file))
-
-
-def is_second_dataset(params: Params) -> bool:
-    """Whether the networks were pretrained on another dataset than they are finetuned on."""
-    return params.pretrained_on != params.dataset.name
 
 
 def claims_of(params: Params) -> list[Claim]:

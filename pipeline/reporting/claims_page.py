@@ -48,7 +48,10 @@ def explanation(params: Params) -> list[str]:
         "A comparison holds if the whole interval is on the side that the paper claims (for "
         "`alike` and `not worse`: within the margin), does not hold if none of it is, and is "
         f"undecided otherwise, and always with fewer than {MIN_SEEDS} seeds or {MIN_SCENES} "
-        "scenes. A claim holds if all its comparisons do, and does not if one does not.",
+        "scenes. A claim holds if all its comparisons do, and does not if one does not: the error "
+        "of `does not hold` grows with their number.",
+        "The margin is absolute, in the paper's units: the range of its Table 9, which lies at "
+        "about 63 % mIoU. At another scale of scores the same margin is a loose or a strict bound.",
         "PUBLISHED: the same difference of the paper's numbers, one run each, other data at "
         "another scale: its sign compares, not its size.",
     ]

@@ -6,9 +6,6 @@ from pipeline.reporting.claims import Claim, Comparison
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.table_specs import TABLES, Source, TableSpec
 
-#: Paper 000 prints its two datasets side by side; `table_specs` names the columns of the first.
-_PRETRAINED_ON, _SECOND = "ScanNet", "NYUv2"
-
 
 def paper_effect(claim: Claim, comparison: Comparison, on_second: bool) -> float | None:
     """The comparison's weighted sum of published numbers, one run each.
@@ -54,9 +51,8 @@ def _published(spec: TableSpec, on_second: bool) -> Iterator[tuple[Source, bool,
     if not is_of_both and spec.on_second_dataset != on_second:
         return
     absolute: dict[Source, float] = {}
-    for block, row, column, source in spec.sources():
-        label = column.label.replace(_PRETRAINED_ON, _SECOND) if on_second else column.label
-        value = reference_tables()[block.reference].value(row.label, label)
+    for block, row, column, source in (spec.on_second() if on_second else spec).sources():
+        value = reference_tables()[block.reference].value(row.label, column.label)
         if value is None:
             continue
         plain = Source(source.row, source.protocol, source.task, source.part)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pipeline.config.pretraining import THEN
 from pipeline.reporting.results import MEAN_PREDICTOR
 
+#: Of paper 000's columns: the dataset of its pretraining, and the other indoor one.
+_PRETRAINED_ON, _SECOND = "ScanNet", "NYUv2"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -118,6 +121,20 @@ class TableSpec:
             for row in block.rows:
                 for column in self.columns:
                     yield block, row, column, source_of(block, row, column)
+
+    def on_second(self) -> "TableSpec":
+        """The same with the published columns of the dataset that was not pretrained on.
+
+        Paper 000 prints its two datasets side by side, and TABLES names the columns of the first;
+        paper 001 has tables of their own.
+        """
+        if not self.table.startswith("000"):
+            return self
+        columns = (
+            replace(column, label=column.label.replace(_PRETRAINED_ON, _SECOND))
+            for column in self.columns
+        )
+        return replace(self, columns=tuple(columns))
 
 
 def source_of(block: Block, row: Row, column: Column) -> Source:

@@ -80,15 +80,22 @@ def shown_rows(params: Params) -> set[str]:
     }
 
 
+def is_second_dataset(params: Params) -> bool:
+    """Whether the networks were pretrained on another dataset than they are finetuned on."""
+    return params.pretrained_on != params.dataset.name
+
+
 def fit_spec(params: Params, table: str) -> TableSpec:
     """A table with the blocks and columns that the params ask for, and with rows of their own.
+
+    The published columns are those of the kind of dataset at hand: see `TableSpec.on_second`.
 
     Args:
         params: `finetuning.protocols` and `tasks` decide, if they leave anything of the table;
             otherwise all of it is "not run".
         table: Key of TABLES.
     """
-    spec = TABLES[table]
+    spec = TABLES[table].on_second() if is_second_dataset(params) else TABLES[table]
     blocks = [each for each in spec.blocks if each.protocol in params.finetuning.protocols]
     columns = [each for each in spec.columns if each.task in params.finetuning.tasks]
     if spec.takes_others:

@@ -8,10 +8,11 @@ import numpy as np
 
 from pipeline.config import Params
 from pipeline.evaluation.bootstrap import crossed_interval
-from pipeline.reporting.claims import Claim, Comparison, claims_of, is_second_dataset
+from pipeline.reporting.claims import Claim, Comparison, claims_of
 from pipeline.reporting.paired_scores import paired_scores
 from pipeline.reporting.paper_effects import margin, paper_effect
 from pipeline.reporting.results import Results
+from pipeline.reporting.tables import is_second_dataset
 
 #: With fewer seeds every claim is undecided: their spread would be known too badly.
 MIN_SEEDS = 5

@@ -206,6 +206,17 @@ def test_a_recipe_is_not_judged_by_the_other_paper(preset: str, other: str) -> N
     assert not [claim.id for claim in found if claim.table.startswith(other)]
 
 
+def test_small_reproduction_has_the_claims_of_its_two_tables() -> None:
+    params = load_params(ROOT / "presets" / "small_reproduction.yaml")
+    assert [claim.id for claim in claims_of(params)] == [
+        claim.id
+        for claim in CLAIMS
+        if claim.table in ("000.t1", "001.t10")
+        and "pretraining" in claim.data
+        and not claim.id.startswith("half_frozen")  # a protocol that it leaves out
+    ]
+
+
 def test_protocols_that_are_not_asked_for_have_no_claims(params: Params) -> None:
     frozen = params.finetuning.model_copy(update={"protocols": ["frozen"]})
     assert all("frozen" in name and "half" not in name for name in ids(params, finetuning=frozen))

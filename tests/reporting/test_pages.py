@@ -115,8 +115,55 @@ def test_captions_say_what_was_measured_with_what(params: Params, results: Resul
     assert "PUBLISHED" in text
     assert "PUBLISHED" not in " ".join(caption(params, "001.t1", results, with_published=False))
     assert "drawn by scene" in " ".join(caption(params, "001.t2", results))
-    assert "heads of 32 channels, 60 steps" in " ".join(caption(params, "001.t3", results))
     assert "UNLISTED" in " ".join(caption(params, "000.s1", results))
+
+
+def test_captions_say_which_rows_are_pretrained_otherwise(params: Params, results: Results) -> None:
+    view, moco = params.variants["view"], params.pretraining.moco
+    variants = params.variants | {
+        "moco": view.model_copy(update={"losses": ["moco"], "learning_rate": 0.125}),
+        "geo": params.variants["geo"].model_copy(update={"colour": True}),
+    }
+    params = params.model_copy(update={"variants": variants})
+    text = " ".join(caption(params, "001.t1", results))
+    assert (
+        f"Pretrained otherwise: MoCoV2 (no pairs but single frames, {moco.steps} steps of "
+        f"{moco.batch_images} images at an initial rate of 0.125, with MoCo v2's crops"
+    ) in text
+    assert "Pretrained otherwise: Pri3D(Geo) (with Pri3D's colour jitter)." in text
+    assert "Pretrained otherwise" not in " ".join(caption(params, "001.t2", results))
+    elsewhere = params.model_copy(update={"pretrained_on": "elsewhere"})
+    assert "Pretrained otherwise" not in " ".join(caption(elsewhere, "001.t1", results))
+
+
+def test_captions_name_the_start_of_a_second_stage(params: Params, results: Results) -> None:
+    start = params.variants["view_geo"].model_copy(update={"colour": True})
+    variants = params.variants | {
+        "view_geo": start,
+        "set": params.variants["view"].model_copy(update={"losses": ["set"]}),
+    }
+    params = params.model_copy(update={"variants": variants})
+    # Table 9 has no row of the start itself; Table 10 has, and one that goes on with the same.
+    continued = "Pri3D Original, Pri3D Continue(View + Geo)"
+    for table, names in (("001.t9", "view_geo"), ("001.t10", continued)):
+        text = " ".join(caption(params, table, results))
+        assert f"Pretrained otherwise: {names} (with Pri3D's colour jitter)." in text
+
+
+def test_captions_except_the_shares_of_the_labels(params: Params, results: Results) -> None:
+    assert "seeds, except the shares of the labels." in " ".join(caption(params, "001.t2", results))
+    assert "for all seeds. " in " ".join(caption(params, "001.t1", results))
+
+
+def test_captions_give_the_networks_their_own_schedule(params: Params, results: Results) -> None:
+    text = " ".join(caption(params, "001.t3", results))
+    assert "finetuning as the networks' own schedule says." in text
+    assert "heads of 32 channels, finetuned 60 steps of 8 images at an initial rate of" in text
+    assert "(full)" not in text  # of params.finetuning, which no cell of it uses
+    code = params.model_copy(
+        update={"networks": params.networks.model_copy(update={"steps": None})}
+    )
+    assert "50,000 steps (DeepLab)" in " ".join(caption(code, "001.t3", results))
 
 
 def test_captions_of_a_second_dataset(params: Params, results: Results) -> None:
@@ -124,6 +171,7 @@ def test_captions_of_a_second_dataset(params: Params, results: Results) -> None:
     text = " ".join(caption(params, "001.t6", results))
     assert "Pretrained on the dataset elsewhere" in text
     assert "NYUv2" in text
+    assert "(NYUv2, 240 x 320" in " ".join(caption(params, "000.t1", results))
     assert "200 steps" not in text  # of this file's pretraining, which made nothing here
 
 

@@ -224,6 +224,25 @@ def test_an_empty_cell_of_the_paper_is_not_measured(params: Params, results: Res
     assert len(cells) == 15
 
 
+@pytest.mark.parametrize(("pretrained_on", "data"), [("rooms", "ScanNet"), ("other", "NYUv2")])
+def test_published_numbers_are_of_the_kind_of_dataset(
+    params: Params, results: Results, pretrained_on: str, data: str
+) -> None:
+    """Beside a second dataset stand paper 000's numbers on its own second one."""
+    params = extended(params, pretrained_on=pretrained_on)
+    for record in table_records(params, "000.t1", results):
+        assert record.column.startswith(data)
+        value = reference_tables()[record.table].value(record.row, record.column)
+        if value is not None and record.paper_place:
+            assert record.paper_value == value
+    found = find(
+        table_records(params, "000.t1", results),
+        "view", protocol="frozen", task="depth", metric="score", which="best",
+    )  # fmt: skip
+    assert found.paper_value == {"ScanNet": -35.73, "NYUv2": -120.93}[data]
+    assert f"{data} depth" in found.paper_place
+
+
 def test_relative_change_is_paired_by_seed() -> None:
     cell = relative_change(
         Cell({0: 55.0, 1: 60.0, 2: 9.0}, {3: "not run"}), Cell({0: 50.0, 1: 40.0}, {2: "diverged"})

@@ -260,6 +260,8 @@ def test_pages(params: Params) -> None:
     assert (line["n_seeds"], line["n_scenes"], line["dataset"]) == ("5", "3", "rooms")
     assert len([row for row in table if row["which"] == "last"]) == len(table) / 2
 
+    assert "the error of `does not hold` grows with their number" in markdown
+    assert "The margin is absolute, in the paper's units" in markdown
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in markdown.splitlines()]
     title = "frozen depth: GEO better than VIEW"
     assert [title, "paper 000, section 4.2", "1 of 1", "holds", "holds"] in rows
