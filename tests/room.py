@@ -30,6 +30,9 @@ K = np.array([[40.0, 0, 31.5], [0, 40.0, 23.5], [0, 0, 1]])
 # Walls lie off the voxels' borders, so that rounding never decides a wall point's voxel.
 LOWER, UPPER = np.array([-0.33, -0.24, 0.07]), np.array([3.13, 2.64, 2.54])
 VOXEL_M = 0.2
+MOCO = {
+    "queue": 24, "momentum": 0.9, "dim": 8, "batch_images": 8, "bn_images": 4, "steps": 6,
+}  # fmt: skip
 
 
 def look(position: tuple[float, float, float], yaw: float, pitch: float = 0.1) -> np.ndarray:
@@ -251,14 +254,6 @@ def small_params(**changes: Any) -> Params:
             "batch_pairs": 2,
             "pairs_per_scene": 2,
             "contrast": {"n_matches": 64},
-            "moco": {
-                "queue": 24,
-                "momentum": 0.9,
-                "dim": 8,
-                "batch_images": 8,
-                "bn_images": 4,
-                "steps": 6,
-            },
             "checkpoint_every": 3,
         },
         "variants": {
@@ -267,7 +262,7 @@ def small_params(**changes: Any) -> Params:
             "view": {"losses": ["view"]},
             "geo": {"losses": ["geo"]},
             "depth": {"losses": ["depth"]},
-            "moco": {"losses": ["moco"]},
+            "moco": {"losses": ["moco"], "moco": MOCO},
             "view_geo": {"losses": ["view", "geo"]},
             "geo_lin": {"losses": ["geo"], "linear": True},
             "view_geo_lin": {"losses": ["view", "geo"], "linear": True},
@@ -275,8 +270,7 @@ def small_params(**changes: Any) -> Params:
             "set": {"losses": ["set"]},
             "set_asymmetric": {
                 "losses": ["set"],
-                "set_source": 0.01,
-                "set_aggregation": "asymmetric",
+                "sets": {"source": 0.01, "aggregation": "asymmetric"},
             },
         },
         "first_stage": ["none", "view"],
@@ -294,11 +288,17 @@ def small_params(**changes: Any) -> Params:
     return Params.model_validate(content)
 
 
-def two_stages(starts: list[str], variants: list[str], **changes: Any) -> Params:
+def moco_params(pretraining: dict[str, Any] | None = None, **options: Any) -> Params:
+    """Params like `small_params`, with other options of MoCo."""
+    variant = {"losses": ["moco"], "moco": {**MOCO, **options}}
+    return small_params(pretraining=pretraining or {}, variants={"moco": variant})
+
+
+def two_stages(starts: list[str], second: list[str], **changes: Any) -> Params:
     """Params like `small_params`, with a second stage of three steps at a tenth of the rate."""
     content = small_params(**changes).model_dump()
     content["first_stage"] = content["rows"] = starts
-    content["second_stage"] |= {"starts": starts, "variants": variants}
+    content["second_stage"] |= {"starts": starts, "variants": second}
     content["second_stage"] |= {"steps": 3, "learning_rate": 0.01}
     content["rows"] = [*starts, *Params.model_validate(content).second_stage.rows()]
     return Params.model_validate(content)
@@ -321,7 +321,9 @@ def frame_batches(artifacts_dir: Path, params: Params, seed: int = 0) -> FrameBa
     """Single frames of both rooms."""
     cache = ByteCache()
     scenes = {name: SceneStore(artifacts_dir, name, cache) for name in ("room_a", "room_b")}
-    return FrameBatches(scenes, params.pretraining, seed)
+    moco = params.variants["moco"].moco
+    assert moco is not None
+    return FrameBatches(scenes, moco, params.pretraining.accumulation, seed)
 
 
 @pytest.fixture(scope="session")

@@ -176,8 +176,6 @@ def test_a_row_is_the_params_with_its_own_values() -> None:
             "encoder": "resnet50",
             "init_checkpoint": "resnet50.pth",
             "colour": True,
-            "set_source": 0.01,
-            "set_aggregation": "asymmetric",
         },
         "slow": {"losses": ["view"], "learning_rate": 0.01},
         "scratch": {"losses": [], "init": "random"},
@@ -191,7 +189,6 @@ def test_a_row_is_the_params_with_its_own_values() -> None:
     own = params.for_row("own")
     assert (own.model.encoder, own.model.init_checkpoint) == ("resnet50", "resnet50.pth")
     assert (own.pretraining.learning_rate, own.pretraining.augmentation.colour) == (0.01, True)
-    assert (own.pretraining.sets.source, own.pretraining.sets.aggregation) == (0.01, "asymmetric")
     assert own.for_row("own") == own
     assert params.for_row("scratch").model.init == "random"
     assert params.pretraining.learning_rate == 0.1
@@ -226,11 +223,11 @@ def test_a_stage_takes_what_it_can_train(
 
 def test_sets_that_are_not_made() -> None:
     content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
-    content["variants"]["more"] = {"losses": ["set"], "set_source": 0.03}
+    content["variants"]["more"] = {"losses": ["set"], "sets": {"source": 0.03}}
     content["second_stage"] |= {"starts": ["view"], "variants": ["more"]}
     with pytest.raises(ValidationError, match=r"sets of k 0\.03, which .* does not make"):
         Params.model_validate(content)
-    content["variants"]["more"]["set_source"] = "labels"
+    content["variants"]["more"]["sets"]["source"] = "labels"
     Params.model_validate(content)
 
 
@@ -263,18 +260,16 @@ def test_a_training_needs_the_checkpoint_that_it_starts_from(tmp_path: Path) -> 
     [
         ({"batch_images": 32, "bn_images": 32}, 1, "two or more groups of bn_images"),
         ({"batch_images": 32, "bn_images": 12}, 1, "two or more groups of bn_images"),
-        ({"batch_images": 34, "bn_images": 2}, 4, r"batch_images \(34\) in 4 part"),
+        ({"batch_images": 34, "bn_images": 2}, 4, r"variants\.moco\..*\(34\) in 4 part"),
         ({"batch_images": 32, "bn_images": 16}, 4, "two or more groups of bn_images"),
-        ({"queue": 31}, 1, r"queue \(31\) must hold a batch \(32\)"),
         ({}, 4, None),
     ],
 )
 def test_moco_shuffles_between_groups(moco: dict, accumulation: int, message: str | None) -> None:
     content = yaml.safe_load((REPOSITORY / "presets/embedded.yaml").read_text())
     content["pretraining"] |= {"accumulation": accumulation}
-    content["pretraining"]["moco"] |= {"batch_images": 32, "bn_images": 4, **moco}
+    content["variants"]["moco"]["moco"] |= {"batch_images": 32, "bn_images": 4, **moco}
     Params.model_validate(content)  # nothing trains with MoCo
-    content["variants"]["moco"] = {"losses": ["moco"]}
     content["first_stage"].append("moco")
     content["rows"].append("moco")
     if message is None:
@@ -284,6 +279,27 @@ def test_moco_shuffles_between_groups(moco: dict, accumulation: int, message: st
         Params.model_validate(content)
 
 
-def test_moco_has_its_own_colours() -> None:
-    with pytest.raises(ValidationError, match="moco always has"):
-        config.Variant(losses=["moco"], colour=False)
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"losses": ["moco"], "colour": False}, "moco always has"),
+        ({"losses": ["moco"], "learning_rate": 0.01}, r"options, moco: \{learning_rate: 0\.01\}"),
+        ({"losses": ["moco"], "moco": {"queue": 255}}, r"queue \(255\) .* batch_images is 256"),
+        ({"losses": ["view"], "sets": {}}, r"sets: options of set, but losses is \['view'\]"),
+        ({"losses": ["view"], "depth": {"weight": 2.0}}, "or name depth there"),
+        ({"losses": [], "moco": {"queue": 512}}, r"moco: options of moco, but losses is \[\]"),
+    ],
+)
+def test_options_that_no_loss_of_the_variant_has(variant: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        config.Variant.model_validate(variant)
+
+
+def test_a_loss_that_is_named_has_options() -> None:
+    """The defaults, where nothing or null is given; no other loss has any."""
+    depth = config.Variant.model_validate({"losses": ["view", "depth"], "depth": None})
+    assert (depth.sets, depth.depth, depth.moco) == (None, config.DepthLoss(), None)
+    assert config.Variant(losses=["set"]).sets == config.SetContrast()
+    some = config.Variant.model_validate({"losses": ["moco"], "moco": {"queue": 512}})
+    assert some.moco == config.Moco(queue=512)
+    assert config.Variant.model_validate(some.model_dump()) == some

@@ -12,6 +12,7 @@ from pipeline.training.contrastive import ContrastiveModel, Outputs, matched_pix
 from pipeline.training.pair_losses import PAIR_LOSSES
 
 LOSSES = ("view", "geo")
+VIEW_GEO = Variant(losses=list(LOSSES))
 
 #: A loss and its gradients with respect to the maps and to the voxels' features.
 Gradients = tuple[float, torch.Tensor, torch.Tensor]
@@ -19,14 +20,15 @@ Gradients = tuple[float, torch.Tensor, torch.Tensor]
 
 def networks(params: Params, seed: int = 0) -> ContrastiveModel:
     """VIEW+GEO's, with one embedding for both losses."""
-    return ContrastiveModel(params.model, Variant(losses=list(LOSSES)), seed)
+    return ContrastiveModel(params.model, VIEW_GEO, seed)
 
 
 def our_loss(
     params: Params, model: ContrastiveModel, outputs: Outputs, batch: PairBatch
 ) -> torch.Tensor:
     """The sum that pretraining minimises."""
-    found = [PAIR_LOSSES[name](model, outputs, batch, params.pretraining) for name in LOSSES]
+    contrast = params.pretraining.contrast
+    found = [PAIR_LOSSES[name](model, outputs, batch, contrast, VIEW_GEO) for name in LOSSES]
     return torch.stack(found).sum()
 
 

@@ -168,31 +168,27 @@ class Params(Section):
     def _sets_are_made(self) -> "Params":
         made = self.geometry.oversegmentation.k
         for name in self.second_stage.variants:
-            variant = self.variants[name]
-            source = variant.set_source or self.pretraining.sets.source
-            if "set" in variant.losses and source != "labels" and source not in made:
+            sets = self.variants[name].sets
+            if sets and sets.source != "labels" and sets.source not in made:
                 raise ValueError(
-                    f"variant {name} contrasts sets of k {source:g}, which "
+                    f"variant {name} contrasts sets of k {sets.source:g}, which "
                     f"geometry.oversegmentation.k {made} does not make"
                 )
         return self
 
     @model_validator(mode="after")
     def _moco_can_train(self) -> "Params":
-        moco, parts = self.pretraining.moco, self.pretraining.accumulation
-        if not any("moco" in self.variants[name].losses for name in self.first_stage):
-            return self
-        images, left = divmod(moco.batch_images, parts)
-        if left or images % moco.bn_images or images < 2 * moco.bn_images:
-            raise ValueError(
-                f"pretraining.moco.batch_images ({moco.batch_images}) in {parts} part(s) "
-                "(accumulation) must make two or more groups of bn_images "
-                f"({moco.bn_images}) of each, between which keys are shuffled"
-            )
-        if moco.queue < moco.batch_images:
-            raise ValueError(
-                f"pretraining.moco.queue ({moco.queue}) must hold a batch ({moco.batch_images})"
-            )
+        parts = self.pretraining.accumulation
+        for name in self.first_stage:
+            if (moco := self.variants[name].moco) is None:
+                continue
+            images, left = divmod(moco.batch_images, parts)
+            if left or images % moco.bn_images or images < 2 * moco.bn_images:
+                raise ValueError(
+                    f"variants.{name}.moco.batch_images ({moco.batch_images}) in {parts} part(s) "
+                    "(pretraining.accumulation) must make two or more groups of bn_images "
+                    f"({moco.bn_images}) of each, between which keys are shuffled"
+                )
         return self
 
     @model_validator(mode="after")
@@ -241,11 +237,7 @@ class Params(Section):
             changes = second.model_dump(include={"steps", "epochs", "learning_rate"})
         if variant.learning_rate is not None:
             changes["learning_rate"] = variant.learning_rate
-            changes["moco"] = _changed(section.moco, learning_rate=variant.learning_rate)
         changes["augmentation"] = _changed(section.augmentation, colour=variant.colour)
-        changes["sets"] = _changed(
-            section.sets, source=variant.set_source, aggregation=variant.set_aggregation
-        )
         # A file of its own is there to be used.
         init = variant.init or ("checkpoint" if variant.init_checkpoint else None)
         model = _changed(

@@ -1,6 +1,6 @@
 """Sections of params.yaml: pretraining and its variants."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ class Contrast(Section):
 class SetContrast(Section):
     """Set-InfoNCE over oversegmentation sets (paper 001 Eqs. 2-3; spec B.2).
 
-    Temperature and symmetry are those of `contrast`.
+    Temperature and symmetry are those of `pretraining.contrast`.
     """
 
     source: SetSource = Field(
@@ -86,6 +86,14 @@ class Moco(Section):
         (0.2, 1.0), description="area of a random crop, share of the frame's (MoCo v2: 0.2 to 1)"
     )
 
+    @model_validator(mode="after")
+    def _queue_holds_a_batch(self) -> "Moco":
+        if self.queue < self.batch_images:
+            raise ValueError(
+                f"queue ({self.queue}) must hold a batch: batch_images is {self.batch_images}"
+            )
+        return self
+
 
 class Compute(Section):
     """How the arithmetic is done; precision may move results, the rest only rounding."""
@@ -128,9 +136,6 @@ class Pretraining(Section):
     weight_decay: float = Field(0.0, ge=0, description="SGD weight decay")
     poly_power: Positive = Field(0.9, description="polynomial decay (papers: 0.9)")
     contrast: Contrast = Contrast()
-    sets: SetContrast = SetContrast()
-    depth: DepthLoss = DepthLoss()
-    moco: Moco = Moco()
     augmentation: Augmentation = Augmentation()
     compute: Compute = Compute()
     checkpoint_every: int = Field(100, ge=1, description="steps between resumable checkpoints")
@@ -146,14 +151,20 @@ class Pretraining(Section):
         return self
 
 
+#: Loss -> the section of a variant with its options.
+_OPTIONS = {"set": "sets", "depth": "depth", "moco": "moco"}
+
+
 class Variant(Section):
-    """A way to pretrain: its losses, and what it does otherwise than `pretraining` says."""
+    """A way to pretrain: its losses with their options, and what else it does in its own way."""
 
     losses: list[Literal["view", "geo", "depth", "set", "moco"]] = Field(
         description="summed; [] is a row without pretraining; moco stands alone"
     )
     linear: bool = Field(False, description="(lin): linear layers before GEO (000 section 3.2)")
-    learning_rate: Positive | None = Field(None, description="instead of pretraining's")
+    learning_rate: Positive | None = Field(
+        None, description="instead of pretraining's; moco has its own"
+    )
     encoder: Encoder | None = Field(None, description="instead of model's")
     init: Literal["random", "checkpoint"] | None = Field(
         None,
@@ -164,10 +175,20 @@ class Variant(Section):
         None, description="instead of model's; an encoder of its own needs a file of its own"
     )
     colour: bool | None = Field(None, description="instead of pretraining.augmentation's")
-    set_source: SetSource | None = Field(None, description="instead of pretraining.sets'")
-    set_aggregation: Literal["mean", "asymmetric"] | None = Field(
-        None, description="instead of pretraining.sets'"
-    )
+    sets: SetContrast | None = Field(None, description="options of set, if not the defaults")
+    depth: DepthLoss | None = Field(None, description="options of depth, if not the defaults")
+    moco: Moco | None = Field(None, description="options of moco, if not the defaults")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_have_defaults(cls, content: Any) -> Any:
+        """A section is None exactly where `losses` does not name its loss."""
+        losses = content.get("losses") if isinstance(content, dict) else None
+        if not isinstance(losses, list | tuple):
+            return content
+        return content | {
+            key: {} for loss, key in _OPTIONS.items() if loss in losses and content.get(key) is None
+        }
 
     @model_validator(mode="after")
     def _losses_go_together(self) -> "Variant":
@@ -175,8 +196,19 @@ class Variant(Section):
             raise ValueError(f"losses is {self.losses}, but each may stand there once")
         if "moco" in self.losses and len(self.losses) > 1:
             raise ValueError("moco trains on single frames and goes with no other loss")
-        if "moco" in self.losses and self.colour is not None:
+        if self.moco and self.colour is not None:
             raise ValueError("colour: moco always has MoCo v2's colour augmentation")
+        if self.moco and self.learning_rate is not None:
+            raise ValueError(
+                f"learning_rate: moco's stands among its options, moco: {{learning_rate: "
+                f"{self.learning_rate:g}}}"
+            )
+        for loss, key in _OPTIONS.items():
+            if getattr(self, key) and loss not in self.losses:
+                raise ValueError(
+                    f"{key}: options of {loss}, but losses is {self.losses}; leave them out, or "
+                    f"name {loss} there"
+                )
         if self.linear and "geo" not in self.losses:
             raise ValueError("linear: only geo has linear layers")
         return self

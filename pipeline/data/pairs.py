@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int32, Int64
 
-from pipeline.config import Matching, Pretraining
-from pipeline.config.pretraining import SetSource
+from pipeline.config import Matching, Pretraining, SetContrast
 from pipeline.data.augment import augment_colour
 from pipeline.data.chunks import chunk_rows, in_boxes
 from pipeline.data.images import normalise, to_unit_range
@@ -92,19 +91,19 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         seed: int,
         with_voxels: bool,
         with_depth: bool = False,
-        set_source: SetSource | None = None,
+        sets: SetContrast | None = None,
         is_second_stage: bool = False,
     ) -> None:
         """Collect the pairs of all scenes.
 
         Args:
             scenes: Name -> artifacts.
-            pretraining: Batch size, overlap, number of matches, smallest set, augmentation.
+            pretraining: Batch size, overlap, number of matches, augmentation.
             matching: What counts as one place.
             seed: Of order and sampling.
             with_voxels: Whether the batches carry the 3D input (GEO).
             with_depth: Whether the batches carry depth (depth proxy loss).
-            set_source: Of the sets that the batches carry; None: they carry none.
+            sets: Source and smallest size of those that the batches carry; None: they carry none.
             is_second_stage: Whether order and sampling are those of the second stage.
 
         Raises:
@@ -116,7 +115,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         self.seed = seed
         self.with_voxels = with_voxels
         self.with_depth = with_depth
-        self.set_source = None if set_source is None else source_name(set_source)
+        self.sets = sets
         self._first_stream = _SECOND_STAGE if is_second_stage else 0
         self._pretraining = pretraining
         self._pairs = {
@@ -192,10 +191,11 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         )
         if not len(pixels[0]):
             return None
-        if self.set_source is None:
+        if self.sets is None:
             return _Matches(name, (a, b), pixels, None)
-        sets_a, sets_b = (scene.sets(frame_id, self.set_source) for frame_id in (id_a, id_b))
-        seen = see_pair(name, sets_a, sets_b, self._pretraining.sets.min_pixels)
+        source = source_name(self.sets.source)
+        sets_a, sets_b = (scene.sets(frame_id, source) for frame_id in (id_a, id_b))
+        seen = see_pair(name, sets_a, sets_b, self.sets.min_pixels)
         return _Matches(name, (a, b), pixels, seen) if len(seen.rows[0]) else None
 
     def _draw(self, number: int) -> tuple[list[_Matches], int]:
@@ -220,7 +220,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
             if found is None:
                 raise ArtifactError(
                     f"batch {number}: {MAX_REDRAWS} pairs in a row have no match"
-                    f"{' or no common set' if self.set_source else ''}, the last "
+                    f"{' or no common set' if self.sets else ''}, the last "
                     f"{self._names[scene_number]}: "
                     f"{self._pairs[self._names[scene_number]][pair_number].tolist()}; check poses "
                     "and geometry.matching with `python -m pipeline inspect`"
@@ -265,7 +265,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         return normalise(images)
 
     def _sets(self, matches: list[_Matches], number: int) -> MatchedSets | None:
-        if self.set_source is None:
+        if self.sets is None:
             return None
         height, width = matches[0].frames[0].depth.shape
         n_cells = ((height + 1) // 2) * ((width + 1) // 2)

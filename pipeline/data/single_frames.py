@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
-from pipeline.config import Pretraining
+from pipeline.config import Moco
 from pipeline.data.augment import augment_colour
 from pipeline.data.crops import random_crop
 from pipeline.data.images import normalise, to_unit_range
@@ -44,22 +44,23 @@ class FrameBatches(torch.utils.data.Dataset[FrameBatch]):
     """
 
     def __init__(
-        self, scenes: Mapping[str, SceneStore], pretraining: Pretraining, seed: int
+        self, scenes: Mapping[str, SceneStore], moco: Moco, accumulation: int, seed: int
     ) -> None:
         """Collect the frames of all scenes.
 
         Args:
             scenes: Name -> artifacts.
-            pretraining: Batch size and crops.
+            moco: Images a step, and crops.
+            accumulation: Batches of a step.
             seed: Of order and augmentation.
 
         Raises:
             ArtifactError: there is no usable frame, or a table is unreadable.
         """
         self.scenes = dict(scenes)
-        self.batch_images = pretraining.moco.batch_images // pretraining.accumulation
+        self.batch_images = moco.batch_images // accumulation
         self.seed = seed
-        self._crop_scale = pretraining.moco.crop_scale
+        self._crop_scale = moco.crop_scale
         self._keys = [
             (name, frame_id)
             for name, scene in sorted(self.scenes.items())

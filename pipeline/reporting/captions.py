@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.config import Finetuning, Params
+from pipeline.config import Finetuning, Params, SetContrast
 from pipeline.config.pretraining import THEN
 from pipeline.reporting.labels import row_label
 from pipeline.reporting.reference import reference_tables
@@ -171,9 +171,8 @@ def _own_recipes(params: Params, spec: TableSpec) -> Iterator[str]:
         if not _is_defined(params, slug):
             continue
         for stage in dict.fromkeys((slug.partition(THEN)[0], slug)):
-            variant, pretraining = params.variant(stage), params.for_row(stage).pretraining
-            if "moco" in variant.losses:
-                moco = pretraining.moco
+            variant = params.variant(stage)
+            if moco := variant.moco:
                 words = (
                     f"no pairs but single frames, {_duration(moco.steps, moco.epochs)} of "
                     f"{moco.batch_images} images at an initial rate of {moco.learning_rate:g}, "
@@ -205,11 +204,10 @@ def _seeds(params: Params, sources: list[Source]) -> str:
 def _special(params: Params, spec: TableSpec, sources: list[Source]) -> Iterator[str]:
     """What only some tables have: a second stage, other encoders, fewer labels, other networks."""
     if any(THEN in source.row for source in sources):
-        stage, sets = params.second_stage, params.pretraining.sets
-        source = "ground-truth labels" if sets.source == "labels" else f"k {sets.source:g}"
+        stage, sets = params.second_stage, SetContrast()
         yield (
             f"Second stage: {_duration(stage.steps, stage.epochs)} at an initial rate of "
-            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: {source}, "
+            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k {sets.source}, "
             f"{sets.aggregation} aggregation, negatives of the same {sets.negatives}."
         )
     for column in spec.columns:

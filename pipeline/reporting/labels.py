@@ -7,14 +7,18 @@ from pipeline.config.pretraining import THEN
 _WORDS = {"depth": "depth prediction", "moco": "MoCo v2", "set": "set-InfoNCE"}
 
 
+def _option(key: str, value: object) -> str:
+    """An option of a loss."""
+    if key == "source":
+        return "sets by label" if value == "labels" else f"k {value}"
+    return str(value) if key == "aggregation" else f"{key} {value}"
+
+
 def variant_label(variant: Variant) -> str:
-    """Of one stage: "VIEW+GEO+d (lin)"; what it does otherwise than `pretraining` is added."""
+    """Of one stage: "VIEW+GEO+d (lin)"; options of its own, if not the defaults, are added."""
     remarks = ["lin"] if variant.linear else []
-    if variant.set_source is not None:
-        source = variant.set_source
-        remarks.append("sets by label" if source == "labels" else f"k {source:g}")
-    if variant.set_aggregation is not None:
-        remarks.append(variant.set_aggregation)
+    for options in filter(None, (variant.sets, variant.depth, variant.moco)):
+        remarks += [_option(*each) for each in options.model_dump(exclude_defaults=True).items()]
     if variant.learning_rate is not None:
         remarks.append(f"lr {variant.learning_rate:g}")
     if variant.encoder is not None:

@@ -160,7 +160,8 @@ def trained_as(params: Params, row: str) -> str:
 
     def definition(name: str) -> tuple[object, ...]:
         own, variant = params.for_row(name), params.variant(name)
-        return own.pretraining, own.model, sorted(variant.losses), variant.linear
+        losses = (sorted(variant.losses), variant.linear, variant.sets, variant.depth)
+        return own.pretraining, own.model, *losses
 
     others = [other for other in params.rows if other.rpartition(THEN)[0] == start]
     return next((other for other in others if definition(other) == definition(row)), row)

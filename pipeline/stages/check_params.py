@@ -18,11 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def explained(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield key, value and description of every leaf of a params section."""
+    """Yield key, value and description of every leaf of a params section.
+
+    Of a variant only what is not null: its losses, and what it has of its own.
+    """
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from explained(value, f"{prefix}{name}.")
+        elif isinstance(section, Params) and name == "variants":
+            for key, variant in value.items():
+                rows = explained(variant, f"{prefix}{name}.{key}.")
+                yield from (row for row in rows if row[1] != "None")
         else:
             yield f"{prefix}{name}", str(value), field.description or ""
 

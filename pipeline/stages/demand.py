@@ -71,13 +71,13 @@ def _work(steps: int | None, of_step: float) -> float:
 
 
 def _moco(params: Params, pixels: float) -> tuple[float, float]:
-    """Step and work of MoCo; 0 if no row asks for it."""
-    section = params.pretraining.moco
-    if not any("moco" in params.variants[name].losses for name in params.first_stage):
-        return 0.0, 0.0
-    step = pixels * section.batch_images / _MOCO_IMAGES
-    by_steps = _work(section.steps, step / _MOCO_STEPS)
-    return step, by_steps or pixels * section.epochs / _MOCO_EPOCHS
+    """Largest step and work of MoCo; 0 if no row asks for it."""
+    steps, works = [0.0], [0.0]
+    for moco in filter(None, (params.variants[name].moco for name in params.first_stage)):
+        steps.append(pixels * moco.batch_images / _MOCO_IMAGES)
+        by_steps = _work(moco.steps, steps[-1] / _MOCO_STEPS)
+        works.append(by_steps or pixels * moco.epochs / _MOCO_EPOCHS)
+    return max(steps), max(works)
 
 
 def _protocol_work(

@@ -96,7 +96,7 @@ def _row(item: Item) -> str:
 
 def _artifacts(params: Params, item: Item) -> tuple[str, ...]:
     """Kinds that are read."""
-    needs_sets = "set" in params.variants[item.keys["variant"]].losses
+    needs_sets = params.variants[item.keys["variant"]].sets is not None
     return (*ARTIFACTS, *SETS) if needs_sets else ARTIFACTS
 
 
@@ -189,17 +189,17 @@ def _batches(
     folder = layout.artifacts_dir(params.dataset.name)
     names = sorted(scene for part in parts for scene in split[part])
     scenes = {name: SceneStore(folder, name, cache) for name in names}
-    losses, section = params.variant(row).losses, params.for_row(row).pretraining
-    if "moco" in losses:
-        return FrameBatches(scenes, section, seed)
+    variant, section = params.variant(row), params.for_row(row).pretraining
+    if variant.moco:
+        return FrameBatches(scenes, variant.moco, section.accumulation, seed)
     return PairBatches(
         scenes,
         section,
         params.geometry.matching,
         seed,
-        with_voxels="geo" in losses,
-        with_depth="depth" in losses,
-        set_source=section.sets.source if "set" in losses else None,
+        with_voxels="geo" in variant.losses,
+        with_depth="depth" in variant.losses,
+        sets=variant.sets,
         is_second_stage=is_second_stage,
     )
 

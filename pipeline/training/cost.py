@@ -169,18 +169,17 @@ def _n_bytes(tensors: Iterable[Tensor]) -> int:
 
 def _pretraining(stage: str, params: Params, row: str, scale: Scale) -> Training:
     own, variant = params.for_row(row), params.variant(row)
-    section, moco = own.pretraining, own.pretraining.moco
-    is_moco = "moco" in variant.losses
+    section, moco = own.pretraining, variant.moco
     with torch.device("meta"):
         net = (
             MocoNetworks(own.model, moco, seed=0)
-            if is_moco
+            if moco
             else ContrastiveModel(own.model, variant, seed=0)
         )
     stored = _n_bytes(net.result().values())
     if not variant.losses:
         return Training(stage, row, 0.0, stored, 0)
-    if is_moco:
+    if moco:
         images = (moco.steps or 0) * moco.batch_images or moco.epochs * scale.n_frames
         # The key encoder only goes forward.
         gmacs = (TRAINED + 1) * _forward("encoder", *_size(params, row)) * images

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import SGD
 
-from pipeline.config import Params
+from pipeline.config import Moco, Params
 from pipeline.losses.moco import queue_info_nce
 from pipeline.models.loading import NotPretrainedError
 from pipeline.training.contrastive import ContrastiveModel
@@ -63,7 +63,8 @@ def pair_method(params: Params, row: str, seed: int) -> Method:
     return Method(
         networks=networks,
         losses=lambda outputs, batch: {
-            name: PAIR_LOSSES[name](networks, outputs, batch, section) for name in variant.losses
+            name: PAIR_LOSSES[name](networks, outputs, batch, section.contrast, variant)
+            for name in variant.losses
         },
         make_optimizer=lambda: make_sgd(networks.parameters(), section),
         rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),
@@ -75,17 +76,18 @@ def pair_method(params: Params, row: str, seed: int) -> Method:
     )
 
 
-def moco_method(params: Params, seed: int) -> Method:
+def moco_method(params: Params, moco: Moco, seed: int) -> Method:
     """MoCo v2 on single frames.
 
     Args:
         params: Sections model and pretraining, of `Params.for_row`.
+        moco: The row's options.
         seed: Of the initial weights.
 
     Source: Chen et al. 2020 (MoCo v2); spec E, `moco_supIN_SN`. Deviation: the cosine falls at
     every step (MoCo: at every epoch).
     """
-    section, moco = params.pretraining, params.pretraining.moco
+    section = params.pretraining
     networks = MocoNetworks(params.model, moco, seed)
     return Method(
         networks=networks,
@@ -128,8 +130,8 @@ def make_method(params: Params, row: str, seed: int, start: Start | None = None)
         method = pair_method(params.model_copy(update={"model": model}), row, seed)
         assert isinstance(method.networks, ContrastiveModel)
         return replace(method, drawn=go_on_from(method.networks, start))
-    is_moco = "moco" in params.variant(row).losses
-    method = moco_method(params, seed) if is_moco else pair_method(params, row, seed)
+    moco = params.variant(row).moco
+    method = moco_method(params, moco, seed) if moco else pair_method(params, row, seed)
     if params.model.init == "checkpoint":
         if params.model.init_checkpoint is None:
             raise NotPretrainedError("no checkpoint given")

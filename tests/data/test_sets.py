@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import SetContrast
 from pipeline.data.cache import ByteCache
 from pipeline.data.matched_sets import match_sets, see_pair
 from pipeline.data.scene_sets import FrameSets, half_resolution, source_name
@@ -140,9 +141,9 @@ def test_a_frame_without_matches_has_no_sets(artifacts):
     assert len(see_pair("room_a", sets, store.sets(0, "0.05"), 1).rows[0]) == 0
 
 
-def batches(artifacts, source=0.05, **changes):
-    pretraining = {"batch_pairs": 4, "pairs_per_scene": 2, **changes}
-    return pair_batches(artifacts, small_params(pretraining=pretraining), set_source=source)
+def batches(artifacts, source=0.05, **options):
+    params = small_params(pretraining={"batch_pairs": 4, "pairs_per_scene": 2})
+    return pair_batches(artifacts, params, sets=SetContrast(source=source, **options))
 
 
 def test_matched_sets_are_all_that_both_views_see(artifacts):
@@ -220,8 +221,8 @@ def test_pairs_and_images_are_those_of_the_other_variants(artifacts):
     """Stage 2's variants of a seed share their pairs, and stage 1's order is another."""
     params = small_params()
     both = [
-        pair_batches(artifacts, params, set_source=source, is_second_stage=True)
-        for source in (0.05, None)
+        pair_batches(artifacts, params, sets=sets, is_second_stage=True)
+        for sets in (SetContrast(), None)
     ]
     for number in (0, 7):
         with_sets, without = (each[number] for each in both)
@@ -242,12 +243,12 @@ def test_batches_depend_only_on_seed_and_number(artifacts):
 
 def test_pairs_without_a_common_set_are_replaced(artifacts):
     """Frames 0, 3 and 8 share a wall that fills 2,000 pixels of each, 5 sees less of it."""
-    limit = batches(artifacts, sets={"min_pixels": 2000})
+    limit = batches(artifacts, min_pixels=2000)
     names = {name for number in range(6) for name in limit[number].names}
     assert sum(limit[number].n_redrawn for number in range(6)) > 0
     assert {tuple(frame_ids(name)) for name in names} == {(0, 3), (0, 8), (3, 8)}
     with pytest.raises(ArtifactError, match="have no match or no common set, the last room_"):
-        _ = batches(artifacts, sets={"min_pixels": 10_000})[0]
+        _ = batches(artifacts, min_pixels=10_000)[0]
 
 
 def test_a_missing_source_is_named_with_the_remedy(artifacts):

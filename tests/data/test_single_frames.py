@@ -6,11 +6,11 @@ import torch
 from pipeline.data.batch_stream import batch_stream
 from pipeline.data.single_frames import FrameBatches
 from pipeline.schemas import ArtifactError
-from tests.room import frame_batches, small_params
+from tests.room import frame_batches, moco_params
 
 
-def params(**moco):
-    return small_params(pretraining={"moco": {"batch_images": 4, "bn_images": 2, **moco}})
+def params(**options):
+    return moco_params(**{"batch_images": 4, "bn_images": 2, **options})
 
 
 def test_two_views_of_each_frame(artifacts):
@@ -34,9 +34,7 @@ def test_an_epoch_is_every_usable_frame_once(artifacts):
 
 
 def test_parts_of_a_step_are_batches_of_their_own(artifacts):
-    changed = small_params(
-        pretraining={"accumulation": 2, "moco": {"batch_images": 8, "bn_images": 2}}
-    )
+    changed = moco_params({"accumulation": 2}, batch_images=8, bn_images=2)
     assert len(frame_batches(artifacts, changed)[0].names) == 4
 
 
@@ -64,4 +62,4 @@ def test_crops_are_as_large_as_asked_for(artifacts):
 
 def test_no_frames_is_an_error():
     with pytest.raises(ArtifactError, match="none of 0 scenes has a usable frame"):
-        FrameBatches({}, params().pretraining, seed=0)
+        FrameBatches({}, params().variants["moco"].moco, 1, seed=0)

@@ -86,10 +86,10 @@ def test_cells_of_rows_that_only_segment(params: Params) -> None:
     }
 
 
-def second_stages(params: Params, **sets: object) -> Params:
+def second_stages(params: Params, **own: object) -> Params:
     """`view_geo_then_set` with sets of k 0.05, beside the definition of another variant."""
     content = params.model_dump()
-    content["variants"] |= {"set": {"losses": ["set"]}, "set_other": {"losses": ["set"], **sets}}
+    content["variants"] |= {"set": {"losses": ["set"]}, "set_other": {"losses": ["set"], **own}}
     content["second_stage"] |= {"starts": ["view_geo"], "variants": ["set"]}
     content["rows"] = [*params.rows, "view_geo_then_set"]
     return Params.model_validate(content)
@@ -97,11 +97,12 @@ def second_stages(params: Params, **sets: object) -> Params:
 
 def test_a_second_stage_of_two_names_is_trained_once(params: Params) -> None:
     row = "view_geo_then_set_other"
-    assert params.pretraining.sets.source == 0.05
-    assert trained_as(second_stages(params, set_source=0.05), row) == "view_geo_then_set"
-    for other in ({"set_source": 0.01}, {"set_aggregation": "asymmetric"}, {"learning_rate": 0.01}):
-        assert trained_as(second_stages(params, **other), row) == row
-    params = second_stages(params, set_source=0.05)
+    same = second_stages(params, sets={"source": 0.05})
+    assert trained_as(same, row) == "view_geo_then_set"
+    for sets in ({"source": 0.01}, {"aggregation": "asymmetric"}, {"min_pixels": 2}):
+        assert trained_as(second_stages(params, sets=sets), row) == row
+    assert trained_as(second_stages(params, learning_rate=0.01), row) == row
+    params = same
     assert trained_as(params, "geo_then_set_other") == "geo_then_set_other"
     assert trained_as(params, "view_geo_then_nowhere") == "view_geo_then_nowhere"
     results = Results(params)

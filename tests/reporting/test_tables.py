@@ -329,11 +329,14 @@ def test_csv_is_tidy_and_exact(params: Params, results: Results) -> None:
         (Variant(losses=["geo"], linear=True, learning_rate=0.01), "GEO (lin, lr 0.01)"),
         (Variant(losses=["depth"]), "depth prediction"),
         (Variant(losses=["moco"], encoder="resnet18"), "MoCo v2 (resnet18)"),
-        (Variant(losses=["set"], set_source="labels"), "set-InfoNCE (sets by label)"),
+        (Variant(losses=["set"], sets={"source": "labels"}), "set-InfoNCE (sets by label)"),
+        (Variant(losses=["set"], sets={"source": 0.05}), "set-InfoNCE"),
         (
-            Variant(losses=["set"], set_source=0.01, set_aggregation="asymmetric"),
+            Variant(losses=["set"], sets={"source": 0.01, "aggregation": "asymmetric"}),
             "set-InfoNCE (k 0.01, asymmetric)",
         ),
+        (Variant(losses=["view", "depth"], depth={"weight": 0.5}), "VIEW+d (weight 0.5)"),
+        (Variant(losses=["moco"], moco={"queue": 512}), "MoCo v2 (queue 512)"),
         (Variant(losses=["view"], colour=False), "VIEW (without colour jitter)"),
     ],
 )

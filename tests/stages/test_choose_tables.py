@@ -21,12 +21,12 @@ from pipeline.reporting.table_specs import TABLES
 PRESETS = sorted((Path(__file__).parents[2] / "presets").glob("*.yaml"))
 EMBEDDED = next(preset for preset in PRESETS if preset.stem == "embedded")
 #: A line of its variants.
-K01 = "  set_k01: {losses: [set], set_source: 0.01}\n"
+K01 = "  set_k01: {losses: [set], sets: {source: 0.01}}\n"
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """params.yaml: the embedded preset, which defines no variants of paper 001's Table 1 or 6."""
+    """params.yaml: the embedded preset, which lacks variants of paper 001's Tables 1 and 6."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PIPELINE_PARAMS", raising=False)
     return Path(shutil.copy(EMBEDDED, "params.yaml"))
@@ -104,7 +104,7 @@ def test_variants_that_the_file_does_not_define(
     before = file.read_text()
     assert main(["choose-tables", "001.t1"]) == 1
     message = capsys.readouterr().err
-    base = ("imagenet", "moco", "depth")
+    base = ("imagenet", "depth")
     r18 = ("none_r18", "imagenet_r18", "moco_r18", "view_r18", "geo_r18", "view_geo_r18")
     for name in base + r18:
         assert f" {name}" in message
@@ -118,7 +118,7 @@ def test_sets_that_the_geometry_does_not_make(
 ) -> None:
     text = file.read_text()
     for digit in range(2, 6):
-        line = f"  set_k0{digit}: {{losses: [set], set_source: 0.0{digit}}}\n"
+        line = f"  set_k0{digit}: {{losses: [set], sets: {{source: 0.0{digit}}}}}\n"
         text = text.replace(K01, K01 + line)
     file.write_text(text)
     assert main(["choose-tables", "001.t9"]) == 1
@@ -133,7 +133,6 @@ def test_a_second_dataset(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "view_geo_lr001" in message
     variants = {
         "imagenet": {"losses": [], "init": "random"},
-        "moco": {"losses": ["moco"]},
         **{
             f"{name}_lr001": {"losses": losses, "learning_rate": 0.01}
             for name, losses in {

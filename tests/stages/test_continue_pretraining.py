@@ -10,7 +10,8 @@ from torch.distributed.run import get_args_parser
 from pipeline import layout
 from pipeline.__main__ import main
 from pipeline.stages import launch, training_run
-from tests.room import two_stages, write_params
+from tests.conftest import REPOSITORY
+from tests.room import MOCO, small_params, two_stages, write_params
 
 OPTIONS = ["--seed", "0", "--device", "cpu", "--threads", "1"]
 FIRST = ["pretrain", "--variant", "view", *OPTIONS]
@@ -32,7 +33,7 @@ def test_a_row_of_its_own_that_can_be_finetuned(started, capsys):
     metadata = json.loads((RESULT / "metadata.json").read_text())
     assert (metadata["start"], metadata["variant"], metadata["steps"]) == ("view", "set", 3)
     assert (metadata["losses"], metadata["drawn"]) == (["set"], [])
-    assert metadata["params"]["pretraining.sets"]["source"] == 0.05
+    assert metadata["params"]["variants.set"]["sets"]["source"] == 0.05
     assert metadata["params"]["second_stage.learning_rate"] == 0.01
     assert "model" not in metadata["params"]
     assert metadata["model"] == json.loads((START / "metadata.json").read_text())["model"]
@@ -47,11 +48,11 @@ def test_a_row_of_its_own_that_can_be_finetuned(started, capsys):
     assert json.loads(metrics.read_text())["variant"] == "view_then_set"
 
 
-def test_the_sets_of_the_first_stage_do_not_matter_but_those_of_the_second_do(started):
+def test_options_of_sets_matter_to_the_stage_that_has_sets(started):
     """What decides a result names its checkpoints' folder."""
 
     def folders(**sets):
-        params = two_stages(["view"], ["set"], pretraining={"sets": sets})
+        params = two_stages(["view"], ["set"], variants={"set": {"losses": ["set"], "sets": sets}})
         return {
             stage: training_run.checkpoint_folder(
                 item, training_run.used_params(params, item), [START / "model.safetensors"]
@@ -67,6 +68,31 @@ def test_the_sets_of_the_first_stage_do_not_matter_but_those_of_the_second_do(st
     one, other = folders(renormalise=False), folders(renormalise=True)
     assert one["first"] == other["first"]
     assert one["second"] != other["second"]
+
+
+def test_options_of_a_variant_make_no_other_stale(monkeypatch):
+    """What an item uses is what dvc.yaml lists for it, so DVC trains again the same ones."""
+    monkeypatch.chdir(REPOSITORY)
+    items = {
+        row: training_run.Item(
+            "continue_pretraining" if start else "pretrain",
+            "boxes",
+            {"start": start, "variant": variant} if start else {"variant": variant},
+            0,
+        )
+        for row in ("view", "depth", "moco", "view_then_set", "view_then_view")
+        for start, _, variant in [row.rpartition("_then_")]
+    }
+    before = small_params()
+    for variant, options, stale in (
+        ("moco", {"losses": ["moco"], "moco": {**MOCO, "queue": 32}}, {"moco"}),
+        ("depth", {"losses": ["depth"], "depth": {"weight": 2}}, {"depth"}),
+        ("set", {"losses": ["set"], "sets": {"source": 0.01}}, {"view_then_set"}),
+    ):
+        after = small_params(variants={variant: options})
+        used = training_run.used_params
+        changed = {row for row, item in items.items() if used(before, item) != used(after, item)}
+        assert changed == stale
 
 
 def test_checkpoints_are_of_one_start(started, monkeypatch, capsys):
@@ -121,7 +147,8 @@ def test_errors_name_the_cause(enter, capsys):
     assert main(FIRST) == 0
     assert main(["pretrain", "--start", "view", "--variant", "geo", *OPTIONS]) == 1
     assert "has no 3D network for GEO to go on with" in capsys.readouterr().err
-    write_params(two_stages(["view"], ["set"], pretraining={"sets": {"source": 0.02}}))
+    own = {"set": {"losses": ["set"], "sets": {"source": 0.02}}}
+    write_params(two_stages(["view"], ["set"], variants=own))
     assert main(SECOND) == 1
     assert "no sets of source 0.02; it has 0.01, 0.05" in capsys.readouterr().err
     layout.manifest("boxes", "sets").unlink()

@@ -83,9 +83,9 @@ def test_the_most_demanding_row_counts() -> None:
     only_small = params.model_copy(update={"first_stage": rows, "rows": rows})
     assert shares(only_small)["PRETRAIN_STEP"] == pytest.approx(0.44)
     # MoCo's batch decides, where it is larger than its own and that of the pairs.
-    moco = params.pretraining.moco.model_copy(update={"batch_images": 512, "epochs": 300})
-    section = params.pretraining.model_copy(update={"moco": moco})
-    large = params.model_copy(update={"pretraining": section})
+    large = params.model_dump()
+    large["variants"]["moco"]["moco"] |= {"batch_images": 512, "epochs": 300}
+    large = Params.model_validate(large)
     assert shares(large)["PRETRAIN_STEP"] == pytest.approx(2)
     assert shares(large)["PRETRAIN_WORK"] == pytest.approx(3)
     without = large.model_copy(update={"first_stage": ["view"]})

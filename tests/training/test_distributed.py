@@ -19,7 +19,7 @@ from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.methods import make_method
 from pipeline.training.pretrain import pretrain
-from tests.room import frame_batches, small_params
+from tests.room import frame_batches, moco_params, small_params
 from tests.training.trainings import (
     OPTIONS,
     PRETRAIN,
@@ -162,8 +162,8 @@ def test_sigterm_stops_all_processes_at_one_step(enter, undisturbed):
 @pytest.mark.long
 def test_two_processes_fill_one_queue(enter, artifacts, tmp_path):
     """MoCo's keys go to all processes: with the wrong ones the encoder would be another."""
-    moco = {"queue": 16, "batch_images": 16, "bn_images": 4, "steps": 4, "dim": 8}
-    params = training_params(moco=moco)
+    section = training_params().pretraining.model_dump()
+    params = moco_params(section, queue=16, batch_images=16, steps=4)
     enter(params)
     batches = frame_batches(artifacts, params)
     alone = pretrain(params, "moco", 0, batches, CPU, Checkpoints(tmp_path / "alone"))

@@ -16,10 +16,9 @@ from pipeline.training.methods import make_method
 from pipeline.training.moco import MocoNetworks
 from pipeline.training.optimisation import TrainingError, seed_torch
 from pipeline.training.pretrain import batch_loss, pretrain
-from tests.room import frame_batches, small_params
+from tests.room import MOCO, frame_batches, moco_params, small_params
 
 CPU = torch.device("cpu")
-MOCO = small_params().pretraining.moco
 
 
 def run(artifacts, folder, params=None):
@@ -29,7 +28,7 @@ def run(artifacts, folder, params=None):
 
 
 def small_networks(seed=0, **changes) -> MocoNetworks:
-    moco = Moco.model_validate(MOCO.model_dump() | changes)
+    moco = Moco(**{**MOCO, "batch_images": 2, **changes})
     return MocoNetworks(small_params().model, moco, seed).train()
 
 
@@ -43,8 +42,8 @@ def test_training_follows_algorithm_1(artifacts, tmp_path):
 
     Only three steps, since statistics of few values magnify what is rounded otherwise.
     """
-    moco = Moco.model_validate(MOCO.model_dump() | {"steps": 3, "queue": 16})
-    params = small_params(pretraining={"momentum": 0.9, "moco": moco.model_dump()})
+    params = moco_params({"momentum": 0.9}, steps=3, queue=16)
+    moco = params.variants["moco"].moco
     batches, steps = frame_batches(artifacts, params), 3
     networks = MocoNetworks(params.model, moco, 0).to(memory_format=torch.channels_last)
     f_q = torch.nn.ModuleList([networks.unet.encoder, networks.head_moco])
@@ -198,12 +197,11 @@ def test_resumed_run_ends_with_the_same_networks_and_queue(artifacts, tmp_path, 
 
 def test_parts_of_a_step_share_a_queue(artifacts, tmp_path):
     """A step of two parts queues both parts' keys at its end, after both losses."""
-    changed = {"accumulation": 2, "moco": {**MOCO.model_dump(), "bn_images": 2, "steps": 2}}
-    params = small_params(pretraining=changed)
+    params = moco_params({"accumulation": 2}, bn_images=2, steps=2)
     result = run(artifacts, tmp_path, params)
     assert result.steps == 2
     assert result.model.n_queued == 16
-    first = MocoNetworks(params.model, params.pretraining.moco, 0).train()
+    first = MocoNetworks(params.model, params.variants["moco"].moco, 0).train()
     batches = frame_batches(artifacts, params)
     keys = []
     for part in range(2):
@@ -235,9 +233,7 @@ def test_both_encoders_start_from_a_checkpoint(tmp_path):
 
 
 def test_schedule_is_a_cosine_over_moco_epochs(artifacts):
-    changed = {**MOCO.model_dump(), "steps": None, "epochs": 30, "batch_images": 4}
-    own = {"moco": {"losses": ["moco"], "learning_rate": 0.5}}
-    params = small_params(pretraining={"moco": changed}, variants=own)
+    params = moco_params(steps=None, epochs=30, batch_images=4, learning_rate=0.5)
     method = make_method(params, "moco", 0)
     assert method.steps(len(frame_batches(artifacts, params))) == 60
     assert [method.rate(step, 60) for step in (0, 30)] == pytest.approx([0.5, 0.25])
@@ -247,6 +243,5 @@ def test_schedule_is_a_cosine_over_moco_epochs(artifacts):
 
 
 def test_diverging_run_names_the_frames(artifacts, tmp_path):
-    changed = {**MOCO.model_dump(), "learning_rate": 1e30}
     with pytest.raises(TrainingError, match=r"the loss is .*room_.: \d"):
-        run(artifacts, tmp_path, small_params(pretraining={"moco": changed}))
+        run(artifacts, tmp_path, moco_params(learning_rate=1e30))

@@ -252,7 +252,7 @@ def test_negatives_of_the_batch(artifacts):
 
 def test_depth_proxy_is_the_mean_of_both_views_times_its_weight(artifacts):
     depth = {"alpha_m": 0.2, "combine": "sum", "weight": 3.0}
-    params = small_params(pretraining={"depth": depth})
+    params = small_params(variants={"depth": {"losses": ["depth"], "depth": depth}})
     batch = pair_batches(artifacts, params)[0]
     method = make_method(params, "depth", seed=0)
     # As in Pri3D's code: from the embedding, behind the 1x1 convolution that is discarded later.

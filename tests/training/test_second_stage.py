@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import Variant
+from pipeline.config import SetContrast, Variant
 from pipeline.models.loading import CheckpointError, NotPretrainedError
 from pipeline.training import pretrain as module
 from pipeline.training.checkpoint import Checkpoints, save_tensors
@@ -140,14 +140,16 @@ def equation_3(batches, batch, maps, source, temperature):
 @pytest.mark.parametrize("source", [0.01, 0.05])
 def test_loss_of_a_batch_is_equation_3_of_its_frames(artifacts, source):
     params = small_params(pretraining={"batch_pairs": 3})
-    batches = pair_batches(artifacts, params, set_source=source)
+    variant = Variant(losses=["set"], sets=SetContrast(source=source))
+    batches = pair_batches(artifacts, params, sets=variant.sets)
     batch = batches[0]
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(6, 5, SIZE[0] // 2, SIZE[1] // 2, generator=generator)
     # Smooth, so that sets differ.
     maps = torch.nn.functional.avg_pool2d(maps, 9, 1, 4)
     outputs = Outputs(maps.contiguous(memory_format=torch.channels_last), None, None, None)
-    loss = PAIR_LOSSES["set"](networks(["set"], 0), outputs, batch, params.pretraining)
+    contrast = params.pretraining.contrast
+    loss = PAIR_LOSSES["set"](networks(["set"], 0), outputs, batch, contrast, variant)
     expected = equation_3(batches, batch, maps, f"{source:g}", 0.4)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
@@ -159,11 +161,10 @@ def second_stage(artifacts, folder, variant="set", steps=None):
         params = params.model_copy(update={"second_stage": changed})
     row = f"view_geo_then_{variant}"
     section = params.for_row(row).pretraining
-    losses = params.variant(row).losses
     batches = pair_batches(
         artifacts,
         params.model_copy(update={"pretraining": section}),
-        set_source=section.sets.source if "set" in losses else None,
+        sets=params.variant(row).sets,
         is_second_stage=True,
     )
     start = start_of(networks(["view", "geo"], seed=5), folder)

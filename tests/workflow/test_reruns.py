@@ -68,10 +68,10 @@ def test_second_stage_and_its_sets(finished: Workspace) -> None:
     assert finished.calls(*SNAKEMAKE)["pretrain --start"] == 1
     assert (finished.root / layout.pretrained("smoke", "view_then_set", 0)).is_dir()
     assert finished.count(*DVC) == Counter()
-    finished.edit("pretraining.sets.renormalise", True)
+    finished.edit("variants.set.sets", {"renormalise": True})
     assert finished.count(*DVC) == once
     assert finished.calls(*SNAKEMAKE) == Counter()
-    finished.edit("pretraining.sets.source", 0.01)
+    finished.edit("variants.set.sets.source", 0.01)
     assert finished.count(*SNAKEMAKE) == once
     assert finished.count(*DVC) == Counter()
     finished.edit("second_stage.starts", [])
