@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 
 def set_info_nce(
@@ -36,8 +37,8 @@ def set_info_nce(
         share: float (M,), share of the set's pixels that fall on this row; sums to 1 per set.
         first: int64 (2S,), where in `row` each set begins; none is empty.
         chosen: int64 (2S,), the row of `features` of one arbitrary pixel of each set.
-        pair: int64 (S,), the frame pair of each matched set.
-        identity: int64 (S,), equal for one set of one scene that several pairs see.
+        pair: int64 (S,), ascending, the frame pair of each matched set.
+        identity: int64 (S,), not negative, equal for one set of one scene that several pairs see.
         temperature: tau, above 0; similarities are divided by it.
         aggregation: F is the mean over the set's pixels; `asymmetric`: F of the anchor and of the
             negatives is the feature of the one pixel `chosen`, F of the positive the mean.
@@ -74,23 +75,33 @@ def set_info_nce(
     if renormalise:
         mean = functional.normalize(mean, dim=-1, eps=epsilon)
     compared = normalised[chosen] if aggregation == "asymmetric" else mean
-    is_negative = pair[:, None] == pair if negatives == "pair" else identity[:, None] != identity
-    (mean_a, mean_b), (compared_a, compared_b) = mean.chunk(2), compared.chunk(2)
+    sizes = [len(pair)]
+    if negatives == "pair":
+        sizes = torch.unique_consecutive(pair, return_counts=True)[1].tolist()
+    # Sets that are compared with each other stand in one block. The zeros that fill a block up have
+    # no negatives and a logit of 0, so they add 0.
+    known = pad_sequence(identity.split(sizes), batch_first=True, padding_value=-1)
+    one, other = known[:, :, None], known[:, None, :]
+    is_negative = (one != other) & (torch.minimum(one, other) >= 0)
+    mean_a, mean_b, compared_a, compared_b = (
+        pad_sequence(view.split(sizes), batch_first=True)
+        for view in (*mean.chunk(2), *compared.chunk(2))
+    )
     loss = _one_way(compared_a, mean_b, compared_b, is_negative, temperature)
     if symmetric:
         loss = (loss + _one_way(compared_b, mean_a, compared_a, is_negative, temperature)) / 2
-    return loss
+    return loss / len(pair)
 
 
 def _one_way(
-    anchor: Float[Tensor, "s d"],
-    positive: Float[Tensor, "s d"],
-    negative: Float[Tensor, "s d"],
-    is_negative: Bool[Tensor, "s s"],
+    anchor: Float[Tensor, "blocks s d"],
+    positive: Float[Tensor, "blocks s d"],
+    negative: Float[Tensor, "blocks s d"],
+    is_negative: Bool[Tensor, "blocks s s"],
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Mean of -log(exp(anchor . positive) / (the same + sum of exp(anchor . negative)))."""
+    """Sum of -log(exp(anchor . positive) / (the same + sum of exp(anchor . negative)))."""
     positives = (anchor * positive).sum(dim=-1) / temperature
-    logits = (anchor @ negative.T / temperature).masked_fill(~is_negative, -torch.inf)
-    partition = torch.diagonal_scatter(logits, positives).logsumexp(dim=-1)
-    return torch.mean(partition - positives)
+    logits = (anchor @ negative.mT / temperature).masked_fill(~is_negative, -torch.inf)
+    partition = torch.diagonal_scatter(logits, positives, dim1=-2, dim2=-1).logsumexp(dim=-1)
+    return torch.sum(partition - positives)
