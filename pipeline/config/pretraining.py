@@ -26,7 +26,11 @@ class Contrast(Section):
     temperature: Positive = Field(0.4, description="tau (000 section 4.1.1: 0.4)")
     n_matches: int = Field(1024, ge=2, description="matches per pair (VIEW), per view (GEO)")
     symmetric: bool = Field(True, description="average both directions (code) or a to b (Eq. 1)")
-    negatives: Literal["pair", "batch"] = Field("pair", description="where negatives come from")
+    negatives: Literal["pair", "batch"] = Field(
+        "pair",
+        description="the other matches of the same pair, or of all pairs of a part of a step (see "
+        "accumulation)",
+    )
 
 
 class SetContrast(Section):
@@ -49,7 +53,9 @@ class SetContrast(Section):
         False, description="normalise the mean of normalised features again (Eqs. 2-3 do not)"
     )
     negatives: Literal["pair", "batch"] = Field(
-        "pair", description="the other sets of the same pair, or of the whole batch (not stated)"
+        "pair",
+        description="the other sets of the same pair, or of all pairs of a part of a step (see "
+        "pretraining.accumulation; 001 does not say which)",
     )
     min_pixels: int = Field(1, ge=1, description="pixels that a set needs in both views")
 

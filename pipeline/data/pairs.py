@@ -203,7 +203,7 @@ class PairBatches(torch.utils.data.Dataset[PairBatch]):
         epoch, within = divmod(number, len(self))
         order = self._epoch_order(epoch)
         start = within * self.batch_pairs
-        picked = np.resize(order[start:], (self.batch_pairs, 2))
+        picked = np.resize(order[start : start + self.batch_pairs], (self.batch_pairs, 2))
         redraw, draw = (
             np.random.default_rng(self._entropy(stream, number))
             for stream in (_REDRAW, _PIXEL_PAIRS)

@@ -90,7 +90,8 @@ class FrameBatches(torch.utils.data.Dataset[FrameBatch]):
     def __getitem__(self, number: int) -> FrameBatch:
         """Batch `number`, counted from the start of training over all epochs."""
         epoch, within = divmod(number, len(self))
-        order = self._epoch_order(epoch)[within * self.batch_images :]
+        start = within * self.batch_images
+        order = self._epoch_order(epoch)[start : start + self.batch_images]
         keys = [self._keys[row] for row in np.resize(order, self.batch_images)]
         colors = [self.scenes[name].frames.load(frame_id).color for name, frame_id in keys]
         seed = np.random.SeedSequence([self.seed, _VIEWS, number]).generate_state(1)[0]
