@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.config import Finetuning, Params, SetContrast
-from pipeline.config.pretraining import THEN
-from pipeline.reporting.labels import row_label
+from pipeline.config import Finetuning, Params
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.results import MEAN_PREDICTOR, PROTOCOLS, Results
+from pipeline.reporting.row_captions import duration, row_sentences
 from pipeline.reporting.table_specs import TABLES, Source, TableSpec
 from pipeline.reporting.tables import fit_spec, is_second_dataset, results_hash
 
@@ -62,30 +61,14 @@ def caption(params: Params, table: str, results: Results, with_published: bool =
     return [
         _data(params, sources, results),
         _scale(params, sources),
-        *_own_recipes(params, spec),
-        *_special(params, spec, sources),
-        _start(params, spec),
-        *_definitions(params, spec),
+        *row_sentences(params, spec),
+        *_parts(params, sources),
         _seeds(params, sources),
         _units(params, spec),
         *([_published(spec)] if with_published else []),
         *_left_out(spec),
         f"Params: {results_hash(params)}.",
     ]
-
-
-def _slugs(spec: TableSpec) -> dict[str, str]:
-    """Slug -> label of the first cell that shows it, without the mean predictor."""
-    found: dict[str, str] = {}
-    for _, row, _, source in spec.sources():
-        for slug in filter(None, (source.row, source.against)):
-            if slug != MEAN_PREDICTOR:
-                found.setdefault(slug, row.label if slug == row.row else slug)
-    return found
-
-
-def _is_defined(params: Params, slug: str) -> bool:
-    return all(name in params.variants for name in slug.rpartition(THEN)[::2] if name)
 
 
 def _data(params: Params, sources: list[Source], results: Results) -> str:
@@ -116,14 +99,10 @@ def _data(params: Params, sources: list[Source], results: Results) -> str:
     )
 
 
-def _duration(steps: int | None, epochs: int) -> str:
-    return f"{steps} steps" if steps is not None else f"{epochs} epochs"
-
-
 def _finetuning_duration(finetuning: Finetuning, shown: set[str]) -> str:
     protocols = [protocol for protocol in finetuning.protocols if protocol in shown]
     return ", ".join(
-        f"{_duration(finetuning.steps.get(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
+        f"{duration(finetuning.steps.get(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
         for protocol in protocols or finetuning.protocols
     )
 
@@ -145,7 +124,7 @@ def _scale(params: Params, sources: list[Source]) -> str:
         f", UNet with {model.encoder}{width}, sparse 3D UNet on "
         f"{params.geometry.voxel_size_m * 100:g} cm voxels (planes "
         f"{', '.join(map(str, model.sparse_planes))}); pretraining "
-        f"{_duration(pretraining.steps, pretraining.epochs)} of {pretraining.batch_pairs} pairs"
+        f"{duration(pretraining.steps, pretraining.epochs)} of {pretraining.batch_pairs} pairs"
     )
     if is_second_dataset(params):
         pretrained, matches = "", ""
@@ -159,32 +138,6 @@ def _scale(params: Params, sources: list[Source]) -> str:
         f"Scale: images {dataset.image_size[0]} x {dataset.image_size[1]}{pretrained}, "
         f"{finetuned}.{matches}"
     )
-
-
-def _own_recipes(params: Params, spec: TableSpec) -> Iterator[str]:
-    """Pretrainings to which what `_scale` says of pairs and augmentation does not apply."""
-    if is_second_dataset(params):
-        return
-    labels: dict[str, list[str]] = {}
-    shown = _slugs(spec)
-    for slug in shown:
-        if not _is_defined(params, slug):
-            continue
-        for stage in dict.fromkeys((slug.partition(THEN)[0], slug)):
-            variant = params.variant(stage)
-            if moco := variant.moco:
-                words = (
-                    f"no pairs but single frames, {_duration(moco.steps, moco.epochs)} of "
-                    f"{moco.batch_images} images at an initial rate of {moco.learning_rate:g}, "
-                    "with MoCo v2's crops, flips and colour augmentation"
-                )
-            elif variant.colour is not None:
-                words = f"{'with' if variant.colour else 'without'} Pri3D's colour jitter"
-            else:
-                continue
-            labels.setdefault(words, []).append(shown.get(stage, stage))
-    for words, names in labels.items():
-        yield f"Pretrained otherwise: {', '.join(dict.fromkeys(names))} ({words})."
 
 
 def _is_network(part: str) -> bool:
@@ -201,28 +154,8 @@ def _seeds(params: Params, sources: list[Source]) -> str:
     )
 
 
-def _special(params: Params, spec: TableSpec, sources: list[Source]) -> Iterator[str]:
-    """What only some tables have: a second stage, other encoders, fewer labels, other networks."""
-    if any(THEN in source.row for source in sources):
-        stage, sets = params.second_stage, SetContrast()
-        yield (
-            f"Second stage: {_duration(stage.steps, stage.epochs)} at an initial rate of "
-            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k {sets.source}, "
-            f"{sets.aggregation} aggregation, negatives of the same {sets.negatives}."
-        )
-    for column in spec.columns:
-        if column.label.lower() in ("resnet18", "resnet50"):
-            slugs = [column.slug(row.row) for block in spec.blocks for row in block.rows]
-            encoders = {
-                params.variant(slug).encoder or params.model.encoder
-                for slug in slugs
-                if _is_defined(params, slug)
-            }
-            if encoders and (encoders != {column.label.lower()} or params.model.width != 1):
-                yield (
-                    f"Column {column.title}: the paper's encoder; measured with "
-                    f"{' or '.join(sorted(encoders))}, width x {params.model.width:g}."
-                )
+def _parts(params: Params, sources: list[Source]) -> Iterator[str]:
+    """Of fewer labels and of other networks."""
     parts = {source.part for source in sources}
     if any(part.isdigit() for part in parts):
         yield (
@@ -231,44 +164,15 @@ def _special(params: Params, spec: TableSpec, sources: list[Source]) -> Iterator
         )
     if any(map(_is_network, parts)):
         networks = params.networks
-        duration = (
+        length = (
             f"{networks.steps} steps"
             if networks.steps
             else "the code's 50,000 steps (DeepLab) or 50 epochs (PSPNet)"
         )
         yield (
-            f"Networks: heads of {networks.width} channels, finetuned {duration} of "
+            f"Networks: heads of {networks.width} channels, finetuned {length} of "
             f"{networks.batch_images} images at an initial rate of {networks.learning_rate:g}."
         )
-
-
-def _start(params: Params, spec: TableSpec) -> str:
-    starts: dict[str, list[str]] = {}
-    for slug, label in _slugs(spec).items():
-        if _is_defined(params, slug):
-            model = params.for_row(slug.partition(THEN)[0]).model
-            file = model.init_checkpoint or "(none given)"
-            words = "random" if model.init == "random" else f"checkpoint {file}"
-            starts.setdefault(words, []).append(label)
-    described = "; ".join(
-        words if len(starts) == 1 else f"{words} ({', '.join(dict.fromkeys(labels))})"
-        for words, labels in starts.items()
-    )
-    return (
-        f"Start of the 2D encoder: {described or 'no row is defined'}. The papers start from "
-        "ImageNet weights, but for From Scratch."
-    )
-
-
-def _definitions(params: Params, spec: TableSpec) -> Iterator[str]:
-    """What the rows are with these params, where the label does not say so."""
-    parts = [
-        f"{label} = {row_label(params, slug)}"
-        for slug, label in _slugs(spec).items()
-        if _is_defined(params, slug) and label != row_label(params, slug)
-    ]
-    if parts:
-        yield f"Rows as these params define them: {'; '.join(parts)}."
 
 
 def _units(params: Params, spec: TableSpec) -> str:

@@ -154,6 +154,17 @@ def test_captions_except_the_shares_of_the_labels(params: Params, results: Resul
     assert "for all seeds. " in " ".join(caption(params, "001.t1", results))
 
 
+def test_captions_say_that_sets_from_labels_saw_the_validation_labels(
+    params: Params, results: Results
+) -> None:
+    warning = "GT semantic sets: its sets are the regions of the labels of the validation"
+    assert warning in " ".join(caption(params, "001.text", results))
+    assert warning not in " ".join(caption(params, "001.t9", results))
+    dataset = params.dataset.model_copy(update={"pretrain_split": "train"})
+    apart = params.model_copy(update={"dataset": dataset})
+    assert warning not in " ".join(caption(apart, "001.text", results))
+
+
 def test_captions_give_the_networks_their_own_schedule(params: Params, results: Results) -> None:
     text = " ".join(caption(params, "001.t3", results))
     assert "finetuning as the networks' own schedule says." in text
