@@ -67,11 +67,11 @@ def _own_recipes(params: Params, spec: TableSpec) -> Iterator[str]:
 def _second_stage(params: Params, spec: TableSpec) -> Iterator[str]:
     shown = _slugs(spec)
     if any(THEN in slug for slug in shown):
-        stage, sets = params.second_stage, SetContrast()
+        stage, default = params.second_stage, SetContrast()
         yield (
             f"Second stage: {duration(stage.steps, stage.epochs)} at an initial rate of "
-            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k {sets.source}, "
-            f"{sets.aggregation} aggregation, negatives of the same {sets.negatives}."
+            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k {default.source}, "
+            f"{default.aggregation} aggregation, negatives of the same {default.negatives}."
         )
     from_labels = [
         label
