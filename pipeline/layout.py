@@ -99,9 +99,9 @@ def scores(dataset: str, variant: str) -> Path:
     return tables_dir(dataset) / "metrics" / f"{variant}.json"
 
 
-def curve(dataset: str, name: str) -> Path:
-    """What `dvc plots` draws: one line a row of the tables."""
-    return tables_dir(dataset) / "curves" / f"{name}.json"
+def curve(dataset: str, group: str, name: str) -> Path:
+    """What `dvc plots` draws: one line a row of the group, `rows` or `segmentation_rows`."""
+    return tables_dir(dataset) / "curves" / group / f"{name}.json"
 
 
 def inspection_dir(scene: str) -> Path:

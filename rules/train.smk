@@ -34,6 +34,17 @@ rule finetune:
         "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune@{wildcards.item:q} > {log:q} 2>&1"
 
 
+rule finetune_segmentation:
+    input:
+        stage_inputs("finetune_segmentation"),
+    output:
+        str(layout.stamp("finetune_segmentation@{item}")),
+    log:
+        "logs/finetune_segmentation/{item}.log",
+    shell:
+        "OMP_NUM_THREADS={threads} exec python -m pipeline run-stage finetune_segmentation@{wildcards.item:q} > {log:q} 2>&1"
+
+
 rule finetune_fraction:
     input:
         stage_inputs("finetune_fraction"),

@@ -27,7 +27,7 @@ def edited(tmp_path: Path, **sections: object) -> Path:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda file: file.stem)
 def test_presets_are_valid_and_complete(preset: Path) -> None:
     params = load_params(preset)
-    assert all(params.variant(row) for row in params.rows)
+    assert all(params.variant(row) for row in params.all_rows)
     # A default that a preset leaves out would not be seen by DVC's params.
     written = yaml.safe_load(preset.read_text())
     assert written.keys() == params.model_dump().keys()
@@ -130,9 +130,20 @@ def test_numbers_are_those_that_dvc_reads(tmp_path: Path) -> None:
 def test_unknown_row(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="nowhere"):
         load_params(edited(tmp_path, rows=["nowhere"]))
-    narrow = {"segmentation_only": ["view", "nowhere"]}
-    with pytest.raises(ParamsError, match=r"segmentation_only has \['nowhere'\], but may name: "):
-        load_params(edited(tmp_path, finetuning=narrow))
+    with pytest.raises(ParamsError, match=r"segmentation_rows has \['nowhere'\], but may name: "):
+        load_params(edited(tmp_path, segmentation_rows=["nowhere"]))
+
+
+def test_a_row_is_finetuned_in_one_way(tmp_path: Path) -> None:
+    """Its results have one place."""
+    with pytest.raises(ParamsError, match=r"rows with segmentation_rows is .*'view'\], but each"):
+        load_params(edited(tmp_path, segmentation_rows=["view"]))
+    rows = load_params(edited(tmp_path)).rows
+    narrow = load_params(edited(tmp_path, rows=[], segmentation_rows=rows))
+    assert narrow.all_rows == rows
+    assert narrow.cells("view") == [("full", "segmentation")]
+    with pytest.raises(ParamsError, match="rows and segmentation_rows are both empty"):
+        load_params(edited(tmp_path, first_stage=[], rows=[]))
 
 
 @pytest.mark.parametrize("text", ["a: [", "", "just words"])

@@ -1,7 +1,14 @@
 """The model of params.yaml: one module per section, all of them importable from here."""
 
 from pipeline.config.data import Dataset, Labelled, Rooms
-from pipeline.config.finetuning import Finetuning, LabelFractions, NetworkName, Networks
+from pipeline.config.finetuning import (
+    SEGMENTATION_ALONE,
+    Finetuning,
+    LabelFractions,
+    NetworkName,
+    Networks,
+    Protocol,
+)
 from pipeline.config.geometry import MAX_RADIUS_VOXELS, Geometry, Matching
 from pipeline.config.model import Encoder, Model
 from pipeline.config.params import (
@@ -30,6 +37,7 @@ from pipeline.config.pretraining import (
 __all__ = [
     "MAX_RADIUS_VOXELS",
     "PARAMS_VARIABLE",
+    "SEGMENTATION_ALONE",
     "Augmentation",
     "Claims",
     "Compute",
@@ -49,6 +57,7 @@ __all__ = [
     "Params",
     "ParamsError",
     "Pretraining",
+    "Protocol",
     "Rooms",
     "SecondStage",
     "SetContrast",

@@ -7,22 +7,22 @@ from pydantic import Field
 from pipeline.config.pretraining import Compute
 from pipeline.config.section import Fraction, Positive, Section, Slug
 
+Protocol = Literal["frozen", "half_frozen", "full"]
+TaskName = Literal["depth", "reconstruction", "segmentation"]
+#: The only cell of some rows, and of label fractions and other networks.
+SEGMENTATION_ALONE: tuple[Protocol, TaskName] = ("full", "segmentation")
+
 
 class Finetuning(Section):
     """Finetuning on depth, reconstruction and segmentation (000 section 4.1.2; spec D.1, D.5)."""
 
-    tasks: list[Literal["depth", "reconstruction", "segmentation"]] = Field(
+    tasks: list[TaskName] = Field(
         ["depth", "reconstruction", "segmentation"], min_length=1, description="downstream tasks"
     )
-    protocols: list[Literal["frozen", "half_frozen", "full"]] = Field(
+    protocols: list[Protocol] = Field(
         ["frozen", "half_frozen", "full"], min_length=1, description="what is trained"
     )
-    segmentation_only: list[Slug] = Field(
-        [],
-        description="of `rows`, those that are finetuned in full on segmentation alone, as the "
-        "tables of the supplement of 000 need it",
-    )
-    steps: dict[Literal["frozen", "half_frozen", "full"], Annotated[int, Field(ge=1)]] = Field(
+    steps: dict[Protocol, Annotated[int, Field(ge=1)]] = Field(
         {}, description="optimiser steps of a protocol; one that is not named: from `epochs`"
     )
     epochs: int = Field(80, ge=1, description="passes over the frames (code: 80)")
@@ -49,13 +49,16 @@ class Finetuning(Section):
         "and classes that do not occur count 0 (spec D.1)",
     )
     compute: Compute = Compute()
-    keep_weights: bool = Field(True, description="store the finetuned weights in models/")
+    keep_weights: bool = Field(
+        True,
+        description="store the weights in models/; holds for what is finetuned from now on",
+    )
 
 
 class LabelFractions(Section):
     """Segmentation, finetuned in full on a part of the labels (paper 001 Table 2; spec D.1)."""
 
-    rows: list[Slug] = Field([], description="of `rows`, those that are finetuned so")
+    rows: list[Slug] = Field([], description="of all rows, those that are finetuned so")
     percents: list[Annotated[int, Field(ge=1, le=99)]] = Field(
         [20, 40, 60, 80], description="share of the labelled training frames; 100 is a row's own"
     )
@@ -70,7 +73,7 @@ NetworkName = Literal["deeplabv3", "deeplabv3plus", "pspnet"]
 class Networks(Section):
     """Segmentation with other networks on pretrained encoders (001 Table 3; spec D.2, D.3)."""
 
-    rows: list[Slug] = Field([], description="of `rows`, those whose encoders are used")
+    rows: list[Slug] = Field([], description="of all rows, those whose encoders are used")
     names: list[NetworkName] = Field(
         ["deeplabv3", "deeplabv3plus", "pspnet"], description="the networks"
     )

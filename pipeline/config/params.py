@@ -7,13 +7,21 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config.data import Dataset, Labelled, Rooms
-from pipeline.config.finetuning import Finetuning, LabelFractions, Networks
+from pipeline.config.finetuning import (
+    SEGMENTATION_ALONE,
+    Finetuning,
+    LabelFractions,
+    Networks,
+    Protocol,
+    TaskName,
+)
 from pipeline.config.geometry import Geometry
 from pipeline.config.model import Model
 from pipeline.config.pretraining import THEN, Pretraining, SecondStage, Variant
@@ -70,9 +78,13 @@ class Params(Section):
         "networks are finetuned on this dataset (001 Table 6)"
     )
     rows: list[Slug] = Field(
-        min_length=1,
-        description="rows of the tables: pretrained networks that are finetuned, from first_stage "
-        "or second_stage (START_then_VARIANT)",
+        description="rows of the tables that are finetuned on all of finetuning.tasks with all of "
+        "its protocols: pretrained networks of first_stage or second_stage (START_then_VARIANT)",
+    )
+    segmentation_rows: list[Slug] = Field(
+        [],
+        description="the other rows of the tables: networks that are finetuned in full on "
+        "segmentation alone",
     )
     finetuning: Finetuning = Finetuning()
     label_fractions: LabelFractions = LabelFractions()
@@ -88,7 +100,8 @@ class Params(Section):
             "second_stage.starts": self.second_stage.starts,
             "second_stage.variants": self.second_stage.variants,
             "rows": self.rows,
-            "finetuning.segmentation_only": self.finetuning.segmentation_only,
+            "segmentation_rows": self.segmentation_rows,
+            "rows with segmentation_rows": self.all_rows,
             "label_fractions.rows": self.label_fractions.rows,
             "label_fractions.percents": self.label_fractions.percents,
             "networks.rows": self.networks.rows,
@@ -98,6 +111,12 @@ class Params(Section):
         for key, names in lists.items():
             if len(set(names)) < len(names):
                 raise ValueError(f"{key} is {names}, but each may stand there once")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_a_row(self) -> "Params":
+        if not self.all_rows:
+            raise ValueError("rows and segmentation_rows are both empty: nothing to finetune")
         return self
 
     @model_validator(mode="after")
@@ -111,7 +130,7 @@ class Params(Section):
         second = self.second_stage
         defined, pretrained = list(self.variants), [*self.first_stage, *second.rows()]
         if self.pretrained_on != self.dataset.name:
-            pretrained = [*self.rows, *second.starts]  # what the other params file has made
+            pretrained = [*self.all_rows, *second.starts]  # what the other params file has made
             if self.first_stage or second.starts:
                 raise ValueError(
                     f"pretrained_on is {self.pretrained_on}, so its own params file pretrains: "
@@ -123,9 +142,9 @@ class Params(Section):
             ("second_stage.variants", second.variants, defined),
             ("second_stage.starts", second.starts, self.first_stage),
             ("rows", self.rows, pretrained),
-            ("finetuning.segmentation_only", self.finetuning.segmentation_only, self.rows),
-            ("label_fractions.rows", self.label_fractions.rows, self.rows),
-            ("networks.rows", self.networks.rows, self.rows),
+            ("segmentation_rows", self.segmentation_rows, pretrained),
+            ("label_fractions.rows", self.label_fractions.rows, self.all_rows),
+            ("networks.rows", self.networks.rows, self.all_rows),
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(f"{key} has {unknown}, but may name: {', '.join(known)}")
@@ -133,11 +152,11 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _nothing_is_trained_for_nothing(self) -> "Params":
-        used = {*self.rows, *self.second_stage.starts}
+        used = {*self.all_rows, *self.second_stage.starts}
         if unused := [name for name in self.first_stage if name not in used]:
             raise ValueError(
-                f"first_stage has {unused}, which nothing uses: neither rows nor "
-                "second_stage.starts"
+                f"first_stage has {unused}, which nothing uses: neither rows, nor "
+                "segmentation_rows, nor second_stage.starts"
             )
         return self
 
@@ -212,6 +231,17 @@ class Params(Section):
                 "labelled.validation_frames, which hold out frames of scenes that are trained on"
             )
         return self
+
+    @property
+    def all_rows(self) -> list[str]:
+        """Rows of the tables, however they are finetuned."""
+        return [*self.rows, *self.segmentation_rows]
+
+    def cells(self, row: str) -> list[tuple[Protocol, TaskName]]:
+        """Protocol and task of all that a row is finetuned for with all labels."""
+        if row in self.segmentation_rows:
+            return [SEGMENTATION_ALONE]
+        return list(product(self.finetuning.protocols, self.finetuning.tasks))
 
     def variant(self, row: str) -> Variant:
         """Definition of a row: its variant, for a second stage with its start's encoder.

@@ -100,10 +100,10 @@ def _data(params: Params, sources: list[Source], results: Results) -> str:
 
 
 def _finetuning_duration(finetuning: Finetuning, shown: set[str]) -> str:
-    protocols = [protocol for protocol in finetuning.protocols if protocol in shown]
     return ", ".join(
         f"{duration(finetuning.steps.get(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
-        for protocol in protocols or finetuning.protocols
+        for protocol in PROTOCOLS
+        if protocol in shown
     )
 
 

@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 from pipeline.config import Params
@@ -18,7 +17,7 @@ Point = dict[str, int | float | None]
 def mean_scores(params: Params, runs: Runs, variant: str) -> dict[str, dict[str, float]]:
     """Protocol -> task -> tabulated value of a variant; what there is no value of is left out."""
     scores: dict[str, dict[str, float]] = {}
-    for protocol, task in product(params.finetuning.protocols, params.finetuning.tasks):
+    for protocol, task in params.cells(variant):
         mean = gather(runs[variant], protocol, task, "best", TASKS[task][0]).mean
         if mean is not None:
             scores.setdefault(protocol, {})[task] = mean
@@ -28,14 +27,20 @@ def mean_scores(params: Params, runs: Runs, variant: str) -> dict[str, dict[str,
 def mean_curves(params: Params, runs: Runs) -> dict[str, list[Point]]:
     """The loss while pretraining, and the tabulated value of each cell while finetuning.
 
+    Args:
+        params: Of the runs.
+        runs: Of rows that have the same cells.
+
     Returns:
-        "pretraining" and "<protocol>-<task>" -> points by step; a curve without any is left out.
+        "pretraining", perhaps without points, since DVC misses a folder without files; and
+        "<protocol>-<task>" where there are any -> points by step.
     """
-    curves = {"pretraining": _mean_curve(runs, "loss", "pretraining")}
-    for protocol, task in product(params.finetuning.protocols, params.finetuning.tasks):
+    curves = {}
+    for protocol, task in dict.fromkeys(cell for row in runs for cell in params.cells(row)):
         keys = ("cells", f"{protocol}/{task}", "curve")
         curves[f"{protocol}-{task}"] = _mean_curve(runs, TASKS[task][0], *keys)
-    return {name: points for name, points in curves.items() if points}
+    found = {name: points for name, points in curves.items() if points}
+    return {"pretraining": _mean_curve(runs, "loss", "pretraining"), **found}
 
 
 def _mean_curve(runs: Runs, value: str, *keys: str) -> list[Point]:

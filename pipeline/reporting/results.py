@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import layout
-from pipeline.config import Params
+from pipeline.config import Params, Protocol
 from pipeline.config.pretraining import THEN
 
 #: Task -> (metric tabulated, unit as printed, column of the papers' tables that corresponds to it).
@@ -20,7 +20,7 @@ TASKS = {
 }
 
 #: Protocol -> (words, published block of paper 000's Table 1).
-PROTOCOLS = {
+PROTOCOLS: dict[Protocol, tuple[str, str]] = {
     "frozen": ("frozen", "000.t1.frozen"),
     "half_frozen": ("half-frozen", "000.t1.half"),
     "full": ("full", "000.t1.full"),
@@ -135,15 +135,12 @@ def is_asked_for(params: Params, row: str, part: str) -> bool:
         return row in fractions.rows and int(part) in fractions.percents
     if part:
         return row in networks.rows and part in networks.names
-    return row in params.rows
+    return row in params.all_rows
 
 
 def has_cell(params: Params, row: str, protocol: str, task: str) -> bool:
     """Whether the params ask for this cell, if they ask for the row."""
-    finetuning = params.finetuning
-    if trained_as(params, row) in finetuning.segmentation_only:
-        return (protocol, task) == ("full", "segmentation")
-    return protocol in finetuning.protocols and task in finetuning.tasks
+    return (protocol, task) in params.cells(trained_as(params, row))
 
 
 def trained_as(params: Params, row: str) -> str:
@@ -152,10 +149,10 @@ def trained_as(params: Params, row: str) -> str:
     So paper 001's Table 9, which names the k of its sets, shows `view_geo_then_set` for its k.
 
     Returns:
-        One of `params.rows`; `row` itself, if it is one or has no equal among them.
+        One of `params.all_rows`; `row` itself, if it is one or has no equal among them.
     """
     start, _, variant = row.rpartition(THEN)
-    if row in params.rows or not start or variant not in params.variants:
+    if row in params.all_rows or not start or variant not in params.variants:
         return row
 
     def definition(name: str) -> tuple[object, ...]:
@@ -163,14 +160,16 @@ def trained_as(params: Params, row: str) -> str:
         losses = (sorted(variant.losses), variant.linear, variant.sets, variant.depth)
         return own.pretraining, own.model, *losses
 
-    others = [other for other in params.rows if other.rpartition(THEN)[0] == start]
+    others = [other for other in params.all_rows if other.rpartition(THEN)[0] == start]
     return next((other for other in others if definition(other) == definition(row)), row)
 
 
 def _scratch_folders(params: Params, row: str, part: str, seed: int) -> list[Path]:
     """Where the unfinished trainings of a row keep what they have done; see `training_run.Item`."""
     start, _, variant = row.rpartition(THEN)
-    stage = "finetune_fraction" if part.isdigit() else f"finetune{'_network' * bool(part)}"
+    stage = "finetune_segmentation" if row in params.segmentation_rows else "finetune"
+    if part:
+        stage = "finetune_fraction" if part.isdigit() else "finetune_network"
     finetuning = (stage, params.dataset.name, f"{row}-{part}" if part else row)
     pretraining = ("pretrain", params.pretrained_on, variant)
     if start:
@@ -193,8 +192,8 @@ class Results:
         """Seed -> run.
 
         Args:
-            row: One of `params.rows`, or any other name (see `trained_as`); MEAN_PREDICTOR has one
-                run.
+            row: One of `params.all_rows`, or any other name (see `trained_as`); MEAN_PREDICTOR has
+                one run.
             part: "" for all tasks on all labels; a percentage of the labels, such as "20"; or a
                 network, such as "pspnet".
         """

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.config import Params
+from pipeline.config import SEGMENTATION_ALONE, Params
 from pipeline.config.pretraining import THEN
 from pipeline.reporting.reference import reference_tables
 from pipeline.reporting.results import (
@@ -24,17 +24,18 @@ class Needs:
 
     Attributes:
         rows: `rows`.
+        segmentation_rows: `segmentation_rows`.
         first_stage: `first_stage`.
         starts: `second_stage.starts`.
         variants: `second_stage.variants`.
         fraction_rows: `label_fractions.rows`.
         network_rows: `networks.rows`.
-        protocols: `finetuning.protocols`.
-        tasks: `finetuning.tasks`.
-        segmentation_only: `finetuning.segmentation_only`.
+        protocols: `finetuning.protocols`; none where `rows` is empty.
+        tasks: `finetuning.tasks`, likewise.
     """
 
     rows: list[str]
+    segmentation_rows: list[str]
     first_stage: list[str]
     starts: list[str]
     variants: list[str]
@@ -42,7 +43,6 @@ class Needs:
     network_rows: list[str]
     protocols: list[str]
     tasks: list[str]
-    segmentation_only: list[str]
 
 
 def measured_sources(spec: TableSpec) -> Iterator[Source]:
@@ -77,32 +77,34 @@ def needs(params: Params, tables: Iterable[str]) -> Needs:
     sources = [source for table in tables for source in measured_sources(TABLES[table])]
     rows: list[str] = []
     for row in needed_rows(tables):
-        trained = trained_as(params.model_copy(update={"rows": rows}), row)
+        trained = trained_as(_with_rows(params, rows), row)
         rows += [trained] if trained not in rows else []
-    chosen = params.model_copy(update={"rows": rows})
+    chosen = _with_rows(params, rows)
     cells: dict[str, set[tuple[str, str]]] = {row: set() for row in rows}
     for source in sources:
         for row in filter(None, (source.row, source.against)):
             cells[trained_as(chosen, row)].add((source.protocol, source.task))
     second = [row.partition(THEN) for row in rows if THEN in row]
     starts = _unique(start for start, _, _ in second)
-    protocols = {source.protocol for source in sources}
-    tasks = {source.task for source in sources}
-    is_wide = len(protocols) > 1 or len(tasks) > 1
+    narrow = [row for row in rows if cells[row] == {SEGMENTATION_ALONE}]
+    wide = [row for row in rows if row not in narrow]
+    asked = {cell for row in wide for cell in cells[row]}
     parts = [(trained_as(chosen, source.row), source.part) for source in sources if source.part]
     return Needs(
-        rows=rows,
+        rows=wide,
+        segmentation_rows=narrow,
         first_stage=_unique([*(row for row in rows if THEN not in row), *starts]),
         starts=starts,
         variants=_unique(variant for _, _, variant in second),
         fraction_rows=_unique(row for row, part in parts if part.isdigit()),
         network_rows=_unique(row for row, part in parts if not part.isdigit()),
-        protocols=[protocol for protocol in PROTOCOLS if protocol in protocols],
-        tasks=[task for task in TASKS if task in tasks],
-        segmentation_only=[
-            row for row in rows if is_wide and cells[row] == {("full", "segmentation")}
-        ],
+        protocols=[name for name in PROTOCOLS if name in {protocol for protocol, _ in asked}],
+        tasks=[name for name in TASKS if name in {task for _, task in asked}],
     )
+
+
+def _with_rows(params: Params, rows: list[str]) -> Params:
+    return params.model_copy(update={"rows": rows, "segmentation_rows": []})
 
 
 def lacking_runs(params: Params, table: str) -> list[str]:
@@ -129,7 +131,7 @@ def rows_in_no_table(params: Params) -> list[str]:
     if any(TABLES[table].takes_others for table in params.tables):
         return []
     shown = shown_rows(params)
-    return [row for row in params.rows if row not in shown]
+    return [row for row in params.all_rows if row not in shown]
 
 
 def table_notes(params: Params) -> list[str]:
@@ -143,7 +145,7 @@ def table_notes(params: Params) -> list[str]:
             notes.append(f"table {table} is of networks that were pretrained on {where}")
     if unseen := rows_in_no_table(params):
         notes.append(f"rows that no table shows: {', '.join(unseen)}")
-    if unused := [row for row in params.second_stage.rows() if row not in params.rows]:
+    if unused := [row for row in params.second_stage.rows() if row not in params.all_rows]:
         notes.append(
             f"second_stage also makes {', '.join(unused)}, which no row is: `dvc repro` trains "
             "them, `snakemake all_tables` does not"

@@ -62,7 +62,7 @@ def results_hash(params: Params) -> str:
     Oversegmentation and sets are left out where no row contrasts sets.
     """
     exclude: dict[str, bool | set[str]] = {"tables": True, "claims": True}
-    last = {row.rpartition(THEN)[2] for row in params.rows}
+    last = {row.rpartition(THEN)[2] for row in params.all_rows}
     variants = [variant for name, variant in params.variants.items() if name in last]
     if not any("set" in variant.losses for variant in variants):
         exclude["geometry"] = {"oversegmentation", "sets"}
@@ -91,17 +91,18 @@ def fit_spec(params: Params, table: str) -> TableSpec:
     The published columns are those of the kind of dataset at hand: see `TableSpec.on_second`.
 
     Args:
-        params: `finetuning.protocols` and `tasks` decide, if they leave anything of the table;
-            otherwise all of it is "not run".
+        params: The cells of their rows decide, if they leave anything of the table; otherwise all
+            of it is "not run".
         table: Key of TABLES.
     """
     spec = TABLES[table].on_second() if is_second_dataset(params) else TABLES[table]
-    blocks = [each for each in spec.blocks if each.protocol in params.finetuning.protocols]
-    columns = [each for each in spec.columns if each.task in params.finetuning.tasks]
+    asked = {cell for row in params.all_rows for cell in params.cells(row)}
+    blocks = [each for each in spec.blocks if each.protocol in {protocol for protocol, _ in asked}]
+    columns = [each for each in spec.columns if each.task in {task for _, task in asked}]
     if spec.takes_others:
         shown = shown_rows(params)
         others = tuple(
-            Row(row_label(params, slug), slug) for slug in params.rows if slug not in shown
+            Row(row_label(params, slug), slug) for slug in params.all_rows if slug not in shown
         )
         blocks = [replace(block, rows=(*block.rows, *others)) for block in blocks]
     return replace(

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
     chosen = parse_params(YAML(typ="safe").load(text), file)
     if text != file.read_text(encoding="utf-8"):
         write_text(file, text)
-    print(f"{file}: {', '.join(tables)} with {len(chosen.rows)} rows: {', '.join(chosen.rows)}")
+    rows = chosen.all_rows
+    print(f"{file}: {', '.join(tables)} with {len(rows)} rows: {', '.join(rows)}")
     for note in table_notes(chosen):
         print(note)
 
@@ -79,12 +80,12 @@ def _lists(params: Params, tables: list[str], needed: Needs) -> dict[str, list[s
         "second_stage.starts": needed.starts,
         "second_stage.variants": needed.variants,
         "rows": needed.rows,
-        "finetuning.tasks": needed.tasks,
-        "finetuning.protocols": needed.protocols,
-        "finetuning.segmentation_only": needed.segmentation_only,
+        "segmentation_rows": needed.segmentation_rows,
         "label_fractions.rows": needed.fraction_rows,
         "networks.rows": needed.network_rows,
     }
+    if needed.rows:  # that they are for
+        lists |= {"finetuning.tasks": needed.tasks, "finetuning.protocols": needed.protocols}
     if params.pretrained_on != params.dataset.name:
         pretrained = ("first_stage", "second_stage.starts", "second_stage.variants")
         lists |= {key: [] for key in pretrained}

@@ -1,8 +1,6 @@
 """How much a training asks for, so that a Slurm job of the embedded default is not one of 64 GB."""
 
-from typing import Literal
-
-from pipeline.config import Finetuning, Params
+from pipeline.config import Finetuning, Params, Protocol
 
 #: The papers' pretraining: 5 epochs of 804,000 pairs in batches of 64 at 240 x 320 (spec C.6), and
 #: 2 more in paper 001's second stage; MoCo v2 with 256 images a step, 100 epochs of the about
@@ -29,8 +27,9 @@ def demand(params: Params) -> dict[str, str]:
     Returns:
         `PRETRAIN_STEP`, `FINETUNE_STEP`, `NETWORK_STEP`: one step as a share of the papers' (pixels
         times multiplications of the encoder); `PRETRAIN_WORK`, `CONTINUE_WORK` (second stage),
-        `FINETUNE_WORK` (all tasks and protocols), `FRACTION_WORK` (segmentation in full on a part
-        of the labels), `NETWORK_WORK`: the whole training likewise. 1 at the papers' scale.
+        `FINETUNE_WORK` (all tasks and protocols), `SEGMENTATION_WORK` (segmentation in full alone),
+        `FRACTION_WORK` (on a part of the labels), `NETWORK_WORK`: the whole training likewise. 1 at
+        the papers' scale.
     """
     height, width = params.dataset.image_size
     pixels = height * width / _PAPER_PIXELS * _model_share(params)
@@ -50,6 +49,7 @@ def demand(params: Params) -> dict[str, str]:
         or pixels * second.epochs / _PAPER_SECOND_EPOCHS,
         "FINETUNE_STEP": finetune_step,
         "FINETUNE_WORK": _finetuning_work(finetuning, pixels, finetune_step),
+        "SEGMENTATION_WORK": _protocol_work(finetuning, "full", pixels, finetune_step),
         "FRACTION_WORK": _protocol_work(
             finetuning, "full", pixels * max(params.label_fractions.percents) / 100, finetune_step
         ),
@@ -60,7 +60,7 @@ def demand(params: Params) -> dict[str, str]:
 
 
 def _model_share(params: Params) -> float:
-    rows = [params.variant(row) for row in (*params.first_stage, *params.rows)]
+    rows = [params.variant(row) for row in (*params.first_stage, *params.all_rows)]
     encoders = {row.encoder or params.model.encoder for row in rows}
     return max(_ENCODER_SHARE[encoder] for encoder in encoders) * params.model.width**2
 
@@ -82,7 +82,7 @@ def _moco(params: Params, pixels: float) -> tuple[float, float]:
 
 def _protocol_work(
     section: Finetuning,
-    protocol: Literal["frozen", "half_frozen", "full"],
+    protocol: Protocol,
     pixels: float,
     step: float,
 ) -> float:

@@ -18,7 +18,7 @@ from pipeline.models.segmentation import NETWORKS
 from pipeline.stages import training_run
 from pipeline.stages.artifact_check import check_artifacts
 from pipeline.stages.common import StageError, read_split
-from pipeline.stages.finetune_plan import make_plan, task_names
+from pipeline.stages.finetune_plan import ALL_CELLS, make_plan, task_names
 from pipeline.stages.training_run import Item
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import atomic_folder, save_tensors
@@ -28,12 +28,19 @@ from pipeline.training.optimisation import TrainingError
 
 #: In the results of a label fraction: the frames that it trains on.
 FRAMES = "training_frames.json"
+#: Stages whose weights are stored, unless params discard them.
+KEEPING = ("finetune", "finetune_segmentation")
+#: Params that decide which cells there are.
+WHICH_CELLS = ("finetuning.tasks", "finetuning.protocols")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command line."""
     training_run.add_arguments(parser)
     instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--segmentation-only", action="store_true", help="segmentation in full, no other cell"
+    )
     instead.add_argument(
         "--percent", type=_percent, help="segmentation in full on so many of the labels, 1 to 99"
     )
@@ -50,6 +57,8 @@ def _percent(text: str) -> int:
 
 def _item(args: argparse.Namespace) -> Item:
     stage, keys = "finetune", {"variant": args.variant}
+    if args.segmentation_only:
+        stage = "finetune_segmentation"
     if args.percent is not None:
         stage, keys = "finetune_fraction", {**keys, "percent": str(args.percent)}
     if args.network is not None:
@@ -72,6 +81,8 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     params, device = training_run.start(args)
     dataset = params.dataset.name
     used = training_run.used_params(params, item)
+    # They say which cells there are, not what one is: finished ones survive another protocol.
+    of_cells = {key: used[key] for key in used if key not in WHICH_CELLS}
     pretrained = layout.pretrained(params.pretrained_on, args.variant, args.seed)
     inputs = [
         layout.manifest(dataset, "labelled_frames"),
@@ -96,7 +107,7 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
             plan.protocols,
             plan.tasks,
             plan.rows,
-            training_run.checkpoint_folder(item, used, inputs),
+            training_run.checkpoint_folder(item, of_cells, inputs),
             stop,
         )
         skipped, settings = plan.skipped, unet.settings
@@ -109,7 +120,7 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     except (TrainingError, CheckpointError) as error:
         raise StageError(f"{item.name}: {error}") from error
     training_run.check_unchanged(used, item)
-    if item.stage == "finetune":
+    if item.stage in KEEPING:
         kept = cells if params.finetuning.keep_weights else {}
         _store_weights(layout.finetuned(dataset, item.label, item.seed), kept, settings)
     with atomic_folder(layout.finetune_results(dataset, item.label, item.seed)) as folder:
@@ -127,7 +138,7 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
                 "cells": {name: cell.metrics for name, cell in cells.items()},
             },
         )
-        if item.stage == "finetune":
+        if item.stage == ALL_CELLS:
             _store_pictures(folder / "pictures.npz", cells, validation)
         if item.stage == "finetune_fraction" and plan is not None:
             drawn = {"percent": args.percent, "by": params.label_fractions.by, "seed": args.seed}

@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 
-from pipeline.config import Params
+from pipeline.config import SEGMENTATION_ALONE, Params, Protocol
 from pipeline.data.label_fractions import describe_frames, draw_fraction
 from pipeline.data.labelled import LabelledFrames
 from pipeline.models.unet import UNet2D
 from pipeline.readers.labels import class_names
 from pipeline.stages.training_run import Item
-from pipeline.training.cell_network import Protocol
 from pipeline.training.network_recipe import network_recipe
 from pipeline.training.recipes import Recipe, unet_recipe
 from pipeline.training.tasks import Task, depth_task, reconstruction_task, segmentation_task
@@ -47,15 +46,13 @@ class Plan:
         return describe_frames([training.keys[row] for row in self.labelled["training"]])
 
 
-def _has_all_cells(item: Item, params: Params) -> bool:
-    """Whether it is none of those that are finetuned in full on segmentation alone."""
-    narrow = item.keys["variant"] in params.finetuning.segmentation_only
-    return item.stage == "finetune" and not narrow
+#: The stage whose items train all tasks with all protocols; those of the others one cell each.
+ALL_CELLS = "finetune"
 
 
 def task_names(item: Item, params: Params) -> list[str]:
     """Tasks of an item: all that are asked for, or segmentation alone."""
-    return [*params.finetuning.tasks] if _has_all_cells(item, params) else ["segmentation"]
+    return [*params.finetuning.tasks] if item.stage == ALL_CELLS else [SEGMENTATION_ALONE[1]]
 
 
 def make_plan(
@@ -66,7 +63,7 @@ def make_plan(
     validation: LabelledFrames,
     device: torch.device,
 ) -> Plan:
-    """All tasks and protocols, or segmentation in full on fewer labels or with another network.
+    """All tasks and protocols, or one cell: segmentation, on fewer labels, with another network.
 
     Args:
         item: Its keys `percent` and `network` ask for the latter.
@@ -106,7 +103,7 @@ def make_plan(
     }
     return Plan(
         recipe=recipe,
-        protocols=section.protocols if _has_all_cells(item, params) else ["full"],
+        protocols=section.protocols if item.stage == ALL_CELLS else [SEGMENTATION_ALONE[0]],
         tasks=[tasks[name] for name in names if name not in skipped],
         skipped=skipped,
         everything={name: list(range(len(split))) for name, split in splits.items()},

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     dataset = params.dataset.name
     check_artifacts(dataset, ["frames", "labelled_frames"], contents=False)
     results = Results(params)
-    runs = {row: results.runs(row) for row in params.rows}
+    runs = {row: results.runs(row) for row in params.all_rows}
     if all(run.metrics is None for of_seed in runs.values() for run in of_seed.values()):
         raise StageError(
             f"{layout.finetune_results_dir(dataset)}: no results of any row and seed; "
@@ -140,7 +140,9 @@ def run(args: argparse.Namespace) -> None:
             write_text(files[suffix], text)
         print(f"{table}: wrote {', '.join(map(str, files.values()))}")
     _write_claims(params, results)
-    for row in params.rows:
+    for row in runs:
         write_json(layout.scores(dataset, row), mean_scores(params, runs, row))
-    for name, points in mean_curves(params, runs).items():
-        write_json(layout.curve(dataset, name), points)
+    for group in ("rows", "segmentation_rows"):
+        of_group = {row: runs[row] for row in getattr(params, group)}
+        for name, points in mean_curves(params, of_group).items():
+            write_json(layout.curve(dataset, group, name), points)

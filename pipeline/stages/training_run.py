@@ -27,6 +27,7 @@ COMMANDS = {
     "pretrain": "pretrain",
     "continue_pretraining": "pretrain",
     "finetune": "finetune",
+    "finetune_segmentation": "finetune",
     "finetune_fraction": "finetune",
     "finetune_network": "finetune",
 }
@@ -112,7 +113,7 @@ def start(args: argparse.Namespace) -> tuple[Params, torch.device]:
         StageError: unknown variant, or no such device.
     """
     params = load_params()
-    known = dict.fromkeys([*params.variants, *params.second_stage.rows(), *params.rows])
+    known = dict.fromkeys([*params.variants, *params.second_stage.rows(), *params.all_rows])
     if args.variant not in known:
         raise StageError(f"{params_path()}: no variant {args.variant!r}; known: {', '.join(known)}")
     if args.device == "cuda" and not torch.cuda.is_available():

@@ -1,12 +1,12 @@
 """What finetuning asks of a network, whichever it is and whatever of it is trained."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Protocol = Literal["frozen", "half_frozen", "full"]
+from pipeline.config import Protocol
+
 Prediction = Float[Tensor, "b c h w"]
 
 

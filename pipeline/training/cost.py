@@ -4,7 +4,7 @@ Counted, not measured: the multiply-adds of the 2D networks' convolutions, forwa
 backward. What a GPU makes of them is for `Rate` to say.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config import Params
+from pipeline.config import Params, Protocol
 from pipeline.config.pretraining import THEN
 from pipeline.models.segmentation import make_network
 from pipeline.models.unet import UNet2D
-from pipeline.training.cell_network import Protocol
 from pipeline.training.checkpoint import KEPT
 from pipeline.training.contrastive import ContrastiveModel
 from pipeline.training.moco import MocoNetworks
@@ -139,10 +138,10 @@ def trainings(params: Params, scale: Scale) -> Iterator[Training]:
     if params.pretrained_on == params.dataset.name:
         for name in params.first_stage:
             yield _pretraining("pretrain", params, name, scale)
-        for name in params.rows:
+        for name in params.all_rows:
             if THEN in name:
                 yield _pretraining("continue_pretraining", params, name, scale)
-    for name in params.rows:
+    for name in params.all_rows:
         yield _finetuning(params, name, scale)
     for name in params.label_fractions.rows:
         for percent in params.label_fractions.percents:
@@ -204,9 +203,8 @@ def _validations(params: Params, row: str, scale: Scale) -> float:
 
 
 def _finetuning(params: Params, row: str, scale: Scale) -> Training:
-    """All tasks and protocols. At full scale outputs of fixed parts do not fit into memory."""
+    """All cells of a row. At full scale outputs of fixed parts do not fit into memory."""
     section, unet = params.finetuning, _unet(params, row)
-    narrow = row in section.segmentation_only
     encoder = _forward("encoder", *_size(params, row))
     passes: dict[Protocol, float] = {
         "frozen": unet,
@@ -221,13 +219,12 @@ def _finetuning(params: Params, row: str, scale: Scale) -> Training:
         "full": _n_bytes(net.state_dict().values()),
     }
     gmacs, stored = 0.0, 0
-    protocols: Sequence[Protocol] = ["full"] if narrow else section.protocols
-    for protocol in protocols:
+    for protocol, _ in params.cells(row):
         images = _finetuning_images(params, protocol, scale.n_train)
         gmacs += images * passes[protocol] + _validations(params, row, scale)
         stored += trained[protocol] if section.keep_weights else 0
-    tasks = 1 if narrow else len(section.tasks)
-    return Training("finetune", row, tasks * gmacs, tasks * stored, tasks * stored)
+    stage = "finetune_segmentation" if row in params.segmentation_rows else "finetune"
+    return Training(stage, row, gmacs, stored, stored)
 
 
 def _network(params: Params, row: str, network: str, scale: Scale) -> Training:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.config import Protocol
 from pipeline.data.labelled import LabelledFrames
 from pipeline.training.arithmetic import place
 from pipeline.training.batch_norm import set_momentum
-from pipeline.training.cell_network import CellNetwork, Protocol
+from pipeline.training.cell_network import CellNetwork
 from pipeline.training.cell_result import CellResult
 from pipeline.training.checkpoint import Checkpoints, restore_training_state, training_state
 from pipeline.training.fixed_outputs import FixedOutputs, in_batches

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipeline.config import Protocol
 from pipeline.models.heads import PixelMLP, PlainHead, resize
 from pipeline.models.unet import UNet2D
-from pipeline.training.cell_network import CellNetwork, Protocol
+from pipeline.training.cell_network import CellNetwork
 
 
 class SplitNetwork(CellNetwork):

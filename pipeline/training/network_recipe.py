@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Compute, Networks
+from pipeline.config import Compute, Networks, Protocol
 from pipeline.data.augment_labelled import augment_labelled
 from pipeline.models.loading import load_strict
 from pipeline.models.segmentation import make_network
 from pipeline.models.segmentation.base import SegmentationNetwork
 from pipeline.models.unet import UNet2D
 from pipeline.training.batch_norm import set_momentum
-from pipeline.training.cell_network import CellNetwork, Prediction, Protocol
+from pipeline.training.cell_network import CellNetwork, Prediction
 from pipeline.training.optimisation import poly_rate
 from pipeline.training.recipes import Recipe, steps_of_epochs
 

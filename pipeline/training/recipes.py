@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pipeline.config import Compute, Finetuning
+from pipeline.config import Compute, Finetuning, Protocol
 from pipeline.data.labelled import LabelledBatch
 from pipeline.models.unet import UNet2D
 from pipeline.training.batch_norm import pri3d_momentum
-from pipeline.training.cell_network import CellNetwork, Protocol
+from pipeline.training.cell_network import CellNetwork
 from pipeline.training.freezing import SplitNetwork
 from pipeline.training.optimisation import make_sgd, poly_rate
 

@@ -68,9 +68,10 @@ def test_reasons_for_a_missing_value() -> None:
 
 def test_cells_of_rows_that_only_segment(params: Params) -> None:
     """Whatever an earlier run with other params has left."""
-    section = {"segmentation_only": ["view"], "tasks": ["depth"], "protocols": ["frozen"]}
+    section = {"tasks": ["depth"], "protocols": ["frozen"]}
     finetuning = params.finetuning.model_copy(update=section)
-    results = Results(params.model_copy(update={"finetuning": finetuning}))
+    rows = {"rows": ["geo"], "segmentation_rows": ["view"]}
+    results = Results(params.model_copy(update={"finetuning": finetuning, **rows}))
     scores = {"best": {"score": -3.0, "miou": 20.0}}
     cells = {f"{p}/{t}": scores for p in ("frozen", "full") for t in ("depth", "segmentation")}
     for row in ("view", "geo"):

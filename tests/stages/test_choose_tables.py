@@ -42,14 +42,10 @@ def test_only_the_lists_change(file: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["choose-tables", "000.t1", "001.t10"]) == 0
     assert changed_lines(before, file.read_text()) == {
         'tables: ["000.t1", "001.t10"]',
-        "  segmentation_only: [",
-        "    view_geo_then_view, view_geo_then_geo, view_geo_then_view_geo, view_geo_then_set,",
-        "  ]",
         "  starts: [view_geo]",
         "  variants: [view, geo, view_geo, set]",
-        "rows: [",
-        "  none, view, geo, view_geo, view_geo_lin, view_geo_then_view, view_geo_then_geo,",
-        "  view_geo_then_view_geo, view_geo_then_set,",
+        "segmentation_rows: [",
+        "  view_geo_then_view, view_geo_then_geo, view_geo_then_view_geo, view_geo_then_set,",
         "]",
     }
     params = load_params(file)
@@ -72,12 +68,13 @@ def test_the_papers_presets_ask_for_what_their_tables_need(tmp_path: Path, name:
     assert main(["choose-tables", *before.tables, "--file", str(file)]) == 0
     after = load_params(file)
     assert set(after.rows) <= set(before.rows)
+    assert set(after.segmentation_rows) <= set(before.segmentation_rows)
     assert [lacking_runs(after, table) for table in after.tables] == [[] for _ in after.tables]
     # The k of the sets that view_geo_then_set has anyway is not trained again.
-    assert "view_geo_then_set_k05" not in after.rows
-    assert ("view_geo_then_set_k04" in after.rows) == (name == "paper_001")
+    assert "view_geo_then_set_k05" not in after.all_rows
+    assert ("view_geo_then_set_k04" in after.all_rows) == (name == "paper_001")
     if name == "paper_000":
-        assert set(after.finetuning.segmentation_only) == {
+        assert set(after.segmentation_rows) == {
             *("geo_lin", "geo_lin_d", "view_d", "view_geo_d"),
             *("view_geo_lin_d", "view_geo_lin_d_lr001"),
         }
@@ -86,11 +83,11 @@ def test_the_papers_presets_ask_for_what_their_tables_need(tmp_path: Path, name:
 def test_fewer_tables_ask_for_less(file: Path) -> None:
     assert main(["choose-tables", "001.t2"]) == 0
     params = load_params(file)
-    assert params.rows == ["view_geo", "view_geo_then_set"]
+    assert (params.rows, params.segmentation_rows) == ([], ["view_geo", "view_geo_then_set"])
     assert params.first_stage == ["view_geo"]
     assert params.second_stage.rows() == {"view_geo_then_set": ("view_geo", "set")}
     assert params.label_fractions.rows == ["view_geo", "view_geo_then_set"]
-    assert (params.finetuning.protocols, params.finetuning.tasks) == (["full"], ["segmentation"])
+    assert table_notes(params) == []
     assert main(["choose-tables", "000.t1"]) == 0
     # Nothing but the layout of what was rewritten may differ from the preset.
     before = yaml.safe_load(EMBEDDED.read_text())
@@ -148,7 +145,7 @@ def test_a_second_dataset(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["choose-tables", "001.t6"]) == 0
     params = load_params(file)
     assert params.first_stage == params.second_stage.starts == params.second_stage.variants == []
-    assert params.rows[-1] == "view_geo_lr001_then_set_lr001"
+    assert params.segmentation_rows[-1] == "view_geo_lr001_then_set_lr001"
     assert table_notes(params) == []
     assert main(["choose-tables", "001.t10"]) == 1
     assert "elsewhere" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_second_stage_fractions_and_networks() -> None:
     fractions = shares(with_changes("label_fractions", percents=[10, 20]))
     assert fractions["FRACTION_WORK"] == pytest.approx(0.2)
     by_steps = shares(with_changes("finetuning", steps={"full": 20_000}))  # of whatever labels
-    assert by_steps["FRACTION_WORK"] == pytest.approx(0.1)
+    assert by_steps["FRACTION_WORK"] == by_steps["SEGMENTATION_WORK"] == pytest.approx(0.1)
     networks = shares(with_changes("networks", batch_images=8, steps=12_500))
     assert (networks["NETWORK_STEP"], networks["NETWORK_WORK"]) == pytest.approx((0.5, 0.1))
 
@@ -80,7 +80,7 @@ def test_the_most_demanding_row_counts() -> None:
     small = params.model_copy(update={"model": params.model.model_copy(update={"width": 0.5})})
     assert shares(small)["PRETRAIN_STEP"] == pytest.approx(0.25)
     rows = ["none_r18", "view_r18"]
-    only_small = params.model_copy(update={"first_stage": rows, "rows": rows})
+    only_small = params.model_copy(update={"first_stage": rows, "segmentation_rows": rows})
     assert shares(only_small)["PRETRAIN_STEP"] == pytest.approx(0.44)
     # MoCo's batch decides, where it is larger than its own and that of the pairs.
     large = params.model_dump()
@@ -97,7 +97,7 @@ def test_every_training_has_its_resources_in_the_profile() -> None:
     profile = yaml.safe_load((REPOSITORY / "slurm/profile.yaml").read_text())
     rules = re.findall(r"^rule (\w+):", (REPOSITORY / "rules/train.smk").read_text(), re.MULTILINE)
     known = demand(load_params(REPOSITORY / "presets/embedded.yaml"))
-    assert len(rules) == 5
+    assert len(rules) == 6
     for rule in rules:
         resources = profile["set-resources"][rule]
         assert resources["gres"] == "gpu:1"

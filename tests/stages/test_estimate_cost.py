@@ -26,7 +26,8 @@ def test_presets(preset, capsys):
     text = capsys.readouterr().out
     rows = table(text)
     sums, seeds = rows.pop("one seed"), rows.pop("2 seeds")
-    assert rows.keys() == set(yaml.safe_load(file.read_text())["rows"])
+    params = yaml.safe_load(file.read_text())
+    assert rows.keys() == {*params["rows"], *params["segmentation_rows"]}
     for column in range(4):
         together = sum(row[column] for row in rows.values())
         assert together == pytest.approx(sums[column], abs=0.51 * len(rows))

@@ -13,7 +13,7 @@ from pipeline.models.loading import load_pretrained
 from pipeline.reporting.results import cell_value, read_run
 from pipeline.stages.write_manifest import write_manifest
 from pipeline.training.checkpoint import load_tensors
-from tests.room import small_params, write_room
+from tests.room import small_params, write_params, write_room
 
 OPTIONS = ["--variant", "none", "--seed", "0", "--device", "cpu", "--threads", "1"]
 ITEM = ("boxes", "none", 0)
@@ -124,20 +124,30 @@ def pretrain_and_finetune(enter, *instead, **changes):
 
 
 def test_rows_that_only_segment(enter):
-    """One row of two; its outputs stand where all rows' do."""
-    enter(small_params(finetuning={"segmentation_only": ["none"], "tasks": ["depth"]}))
+    """Whatever the others are finetuned for; the outputs stand where all rows' do."""
+    enter(small_params(finetuning={"tasks": ["depth"], "protocols": ["frozen"]}))
     assert main(["pretrain", *OPTIONS]) == 0
-    assert main(["finetune", *OPTIONS]) == 0
+    assert main(["finetune", *OPTIONS, "--segmentation-only"]) == 0
     assert list(metrics()["cells"]) == ["full/segmentation"]
+    assert [file.name for file in RESULTS.iterdir()] == ["metrics.json"]
     assert [file.name for file in layout.finetuned(*ITEM).iterdir()] == [
         "full-segmentation.safetensors"
     ]
-    assert main(["pretrain", "--variant", "view", "--seed", "0"]) == 0
-    assert main(["finetune", "--variant", "view", "--seed", "0"]) == 0
-    folder = layout.finetune_results("boxes", "view", 0)
-    assert set(json.loads((folder / "metrics.json").read_text())["cells"]) == {
-        f"{protocol}/depth" for protocol in ("frozen", "half_frozen", "full")
-    }
+    assert not layout.checkpoint_dir("finetune_segmentation", *ITEM).exists()
+
+
+def test_finished_cells_survive_another_protocol(enter, monkeypatch, capsys):
+    """Of a run that was not stored: which cells there are decides nothing about one of them."""
+    cells = {"protocols": ["frozen"], "tasks": ["depth"]}
+    enter(small_params(finetuning=cells))
+    assert main(["pretrain", *OPTIONS]) == 0
+    with monkeypatch.context() as patched, contextlib.suppress(TypeError):
+        patched.setattr("pipeline.stages.finetune._store_pictures", None)
+        main(["finetune", *OPTIONS])
+    write_params(small_params(finetuning=cells | {"protocols": ["frozen", "full"]}))
+    assert main(["finetune", *OPTIONS]) == 0
+    assert "frozen/depth: finished before, kept" in capsys.readouterr().out
+    assert set(metrics()["cells"]) == {"frozen/depth", "full/depth"}
 
 
 def test_a_part_of_the_labels(enter):

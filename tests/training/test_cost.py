@@ -40,9 +40,9 @@ def test_full_finetuning_is_three_forward_passes_of_the_2d_network():
     found = {(each.stage, each.row): each for each in trainings(params, SCANNET)}
     images = 80 * 20_000 * 3 + 5_000
     # The encoder: 6.3 GMACs (torchvision's 4.1 at 224 x 224, by pixels).
-    encoder = found["finetune", "view"].gmacs / images - decoder_gmacs()
+    encoder = found["finetune_segmentation", "view"].gmacs / images - decoder_gmacs()
     assert encoder == pytest.approx(4.09 * 240 * 320 / 224**2, rel=0.03)
-    small = found["finetune", "view_r18"].gmacs / images
+    small = found["finetune_segmentation", "view_r18"].gmacs / images
     assert small == pytest.approx(decoder_gmacs() / 16 + 1.81 * 240 * 320 / 224**2, rel=0.03)
 
 
@@ -66,7 +66,7 @@ def test_a_throughput_of_ones_own():
 
 def test_shares_of_the_stages():
     found = hours(preset("paper_001", finetuning={"evaluations": 1}), RATE)
-    full = found["finetune", "view_geo"]
+    full = found["finetune_segmentation", "view_geo"]
     parts = found["finetune_fraction", "view_geo"]
     assert parts == pytest.approx((0.2 + 0.4 + 0.6 + 0.8) * full, rel=0.01)
     # Two DeepLabs of 50,000 steps of 16, and PSPNet, whose encoder is finer, of 62,500.
@@ -92,7 +92,7 @@ def test_protocols_of_paper_000():
     together = finetune(["frozen", "half_frozen", "full"])
     assert together["finetune", "view"] == pytest.approx(frozen + half + full)
     # The supplement's rows have one cell of nine.
-    assert together["finetune", "view_d"] == pytest.approx(full / 3)
+    assert together["finetune_segmentation", "view_d"] == pytest.approx(full / 3)
 
 
 def test_bytes():
@@ -106,13 +106,15 @@ def test_bytes():
     assert view.scratch_bytes == pytest.approx(4 * view.stored_bytes, rel=1e-3)
     more = moco.scratch_bytes - 4 * unet
     assert more == pytest.approx(2 * 4 * (23_508_032 + 3 * 2048 * 2176 + 65_536 * 128), rel=0.01)
-    assert found["finetune", "view"].stored_bytes == pytest.approx(unet, rel=1e-3)
+    assert found["finetune_segmentation", "view"].stored_bytes == pytest.approx(unet, rel=1e-3)
     discarded = preset("paper_001", finetuning={"keep_weights": False})
     assert not any(
-        each.stored_bytes for each in trainings(discarded, SCANNET) if each.stage == "finetune"
+        each.stored_bytes
+        for each in trainings(discarded, SCANNET)
+        if each.stage == "finetune_segmentation"
     )
 
 
 def test_the_second_dataset_pretrains_nothing():
     stages = {each.stage for each in trainings(preset("paper_001_nyuv2"), NYUV2)}
-    assert stages == {"finetune"}
+    assert stages == {"finetune_segmentation"}

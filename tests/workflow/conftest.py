@@ -117,6 +117,7 @@ class Workspace:
         """Train and tabulate only these variants, without a second stage."""
         self.edit("first_stage", list(rows))
         self.edit("rows", list(rows))
+        self.edit("segmentation_rows", [])
         self.edit("second_stage.starts", [])
 
 

@@ -84,7 +84,9 @@ def test_experiments(origin: Workspace) -> None:
     assert {Path(name).stem for name in plots} == {
         *("pretraining", "frozen-depth", "frozen-reconstruction", "frozen-segmentation")
     }
-    lines = plots["results/tables/smoke/curves/frozen-depth.json"][0]["content"]["data"]["values"]
+    lines = plots["results/tables/smoke/curves/rows/frozen-depth.json"][0]["content"]["data"][
+        "values"
+    ]
     assert {(line["field"], line["step"]) for line in lines} == {
         (row, step) for row in ("none", "view") for step in (1, 2)
     }

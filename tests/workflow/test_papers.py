@@ -22,8 +22,11 @@ def trainings(params: Params) -> dict[str, int]:
     seeds, fractions, networks = len(params.seeds), params.label_fractions, params.networks
     counts = {
         "pretrain": len(params.first_stage),
-        "continue_pretraining": sum("_then_" in row for row in params.rows if params.first_stage),
+        "continue_pretraining": sum(
+            "_then_" in row for row in params.all_rows if params.first_stage
+        ),
         "finetune": len(params.rows),
+        "finetune_segmentation": len(params.segmentation_rows),
         "finetune_fraction": len(fractions.rows) * len(fractions.percents),
         "finetune_network": len(networks.rows) * len(networks.names),
     }

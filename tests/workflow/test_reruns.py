@@ -41,7 +41,9 @@ def test_nothing_to_do(finished: Workspace) -> None:
 
 def test_finetuning_param_from_dvc(finished: Workspace) -> None:
     finished.edit("finetuning.learning_rate", 0.02)
-    finished.edit("pretraining.checkpoint_every", 7)  # changes no result
+    # These change no result.
+    finished.edit("pretraining.checkpoint_every", 7)
+    finished.edit("finetuning.keep_weights", False)
     assert finished.count(*DVC) == Counter({"finetune": N_ROWS, "make-tables": 1})
     assert finished.calls(*SNAKEMAKE) == Counter()
 
@@ -61,9 +63,8 @@ def test_oversegmentation_param_from_dvc(finished: Workspace) -> None:
 @pytest.mark.long
 def test_second_stage_and_its_sets(finished: Workspace) -> None:
     """From either tool: one training more; other sets train it alone again; the start is kept."""
-    before = finished.params()
     finished.edit("second_stage.starts", ["view"])
-    finished.edit("rows", [*before["rows"], "view_then_set"])
+    finished.edit("segmentation_rows", ["view_then_set"])
     once = Counter({"pretrain": 1, "finetune": 1, "make-tables": 1})
     assert finished.calls(*SNAKEMAKE)["pretrain --start"] == 1
     assert (finished.root / layout.pretrained("smoke", "view_then_set", 0)).is_dir()
@@ -74,8 +75,10 @@ def test_second_stage_and_its_sets(finished: Workspace) -> None:
     finished.edit("variants.set.sets.source", 0.01)
     assert finished.count(*SNAKEMAKE) == once
     assert finished.count(*DVC) == Counter()
+    finished.edit("finetuning.mlp_channels", 64)  # its one cell has no MLP
+    assert finished.count(*SNAKEMAKE) == Counter({"finetune": N_ROWS, "make-tables": 1})
     finished.edit("second_stage.starts", [])
-    finished.edit("rows", before["rows"])
+    finished.edit("segmentation_rows", [])
     assert finished.count(*SNAKEMAKE) == Counter({"make-tables": 1})
 
 
