@@ -53,6 +53,11 @@ class Finetuning(Section):
         True,
         description="store the weights in models/; holds for what is finetuned from now on",
     )
+    workers: int = Field(
+        0,
+        ge=0,
+        description="processes that decode frames ahead; 0: the training's own, with nothing ahead",
+    )
 
 
 class LabelFractions(Section):

@@ -72,7 +72,7 @@ class _Matches:
         return f"{self.scene}: {self.frames[0].frame_id}-{self.frames[1].frame_id}"
 
 
-class PairBatches(torch.utils.data.Dataset[PairBatch]):
+class PairBatches:
     """Batch number -> batch, as a pure function of the seed and the number.
 
     A resumed run therefore sees what an uninterrupted one would, and all variants of one seed see

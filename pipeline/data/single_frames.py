@@ -37,7 +37,7 @@ class FrameBatch(Movable):
     n_redrawn: int = 0
 
 
-class FrameBatches(torch.utils.data.Dataset[FrameBatch]):
+class FrameBatches:
     """Batch number -> batch, as a pure function of the seed and the number.
 
     Each epoch is a permutation of all usable frames; an incomplete last batch is dropped.

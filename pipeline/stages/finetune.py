@@ -11,6 +11,7 @@ import numpy as np
 from pipeline import layout
 from pipeline.atomic import atomic_path, write_json
 from pipeline.config import load_params
+from pipeline.data.batch_stream import WorkerError
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
 from pipeline.models.loading import CheckpointError, NotPretrainedError, load_pretrained
@@ -103,7 +104,15 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
         unet = load_pretrained(pretrained)
         plan = make_plan(item, params, unet, training, validation, device)
         cells = finetune(
-            Finetuner(plan.recipe, training, validation, args.seed, device, item.live),
+            Finetuner(
+                plan.recipe,
+                training,
+                validation,
+                args.seed,
+                device,
+                item.live,
+                params.finetuning.workers,
+            ),
             plan.protocols,
             plan.tasks,
             plan.rows,
@@ -117,7 +126,7 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     except Interrupted as stopped:
         training_run.report_interruption(item, str(stopped))
         return os.EX_TEMPFAIL
-    except (TrainingError, CheckpointError) as error:
+    except (TrainingError, WorkerError, CheckpointError) as error:
         raise StageError(f"{item.name}: {error}") from error
     training_run.check_unchanged(used, item)
     if item.stage in KEEPING:

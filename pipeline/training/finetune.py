@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 
 from pipeline.config import Protocol
-from pipeline.data.labelled import LabelledFrames
+from pipeline.data.batch_stream import batch_stream
+from pipeline.data.labelled import LabelledBatch, LabelledFrames
 from pipeline.training.arithmetic import place
 from pipeline.training.batch_norm import set_momentum
 from pipeline.training.cell_network import CellNetwork
@@ -76,8 +78,10 @@ class Finetuner:
         seed: int,
         device: torch.device,
         live: Path | None = None,
+        workers: int = 0,
     ) -> None:
         self._live = live
+        self._workers = workers
         self._recipe = recipe
         self._splits = {"training": training, "validation": validation}
         self._size = training[0].depth.shape
@@ -98,11 +102,18 @@ class Finetuner:
         if self._fixed is None or self._fixed[0] != network.protocol:
             self._fixed = None
             outputs = {
-                name: FixedOutputs(network, frames, self._device)
+                name: FixedOutputs(network, frames, self._device, self._workers)
                 for name, frames in self._splits.items()
             }
             self._fixed = (network.protocol, outputs)
         return self._fixed[1]
+
+    def _stream(
+        self, split: str, batches: Sequence[Sequence[int]]
+    ) -> AbstractContextManager[Iterator[LabelledBatch]]:
+        """The batches of these rows of a split, decoded ahead if there are workers."""
+        pin = self._device.type == "cuda"
+        return batch_stream(self._splits[split].batch, batches, self._workers, pin)
 
     def run_cell(
         self,
@@ -126,6 +137,7 @@ class Finetuner:
 
         Raises:
             TrainingError: a loss is not finite.
+            WorkerError: a process that makes batches was killed.
             Interrupted: the process was asked to stop, and did with a checkpoint.
 
         Source: paper 000 section 4.1.2; spec D.1, D.5.
@@ -133,7 +145,6 @@ class Finetuner:
         recipe = self._recipe
         network = self._make_network(protocol, task)
         fixed = self._fixed_outputs(network)
-        frames = self._splits["training"]
         steps = recipe.steps(protocol, len(rows["training"]))
         order = training_order(rows["training"], recipe.batch_images, steps, self._seed)
         due = evaluation_steps(steps, recipe.evaluations)
@@ -179,7 +190,7 @@ class Finetuner:
             if recipe.batch_norm_momentum is not None:
                 set_momentum(network, recipe.batch_norm_momentum(step))
             with progress.waiting():
-                batch = frames.batch(order[step]).to(self._device)
+                batch = next(batches).to(self._device)
             if recipe.augment is not None:
                 batch = recipe.augment(batch)
             inputs = fixed["training"].get(order[step], batch.images, network)
@@ -195,7 +206,7 @@ class Finetuner:
 
         network.train()
         validate(first)  # of a cell that was stopped while it did
-        with progress:
+        with self._stream("training", order[first:]) as batches, progress:
             train(optimizer, rate, first, steps, step_losses, after_step, before_step=stop_if_asked)
         metrics = {
             # NaN (no valid pixel, or diverged) compares as neither larger nor smaller.
@@ -225,16 +236,20 @@ class Finetuner:
         before_batch: Callable[[], None],
     ) -> dict[str, Any]:
         """Metrics over all frames and, under "scenes", over those of each scene."""
-        frames = self._splits["validation"]
+        keys = self._splits["validation"].keys
+        of_scenes = groupby(rows, key=lambda row: keys[row][0])
+        parts = [part for _, of_scene in of_scenes for part in in_batches(list(of_scene))]
         metric, scenes = task.make_metric(), {}
         network.eval()
-        for scene, of_scene in groupby(rows, key=lambda row: frames.keys[row][0]):
-            scenes[scene] = task.make_metric()
-            for indices in in_batches(list(of_scene)):
+        with self._stream("validation", parts) as batches:
+            for indices in parts:
                 before_batch()
-                batch = frames.batch(indices).to(self._device)
+                batch = next(batches).to(self._device)
                 with torch.no_grad():
                     prediction = network(fixed.get(indices, batch.images, network), self._size)
+                scene = batch.keys[0][0]
+                if scene not in scenes:
+                    scenes[scene] = task.make_metric()
                 for each in (metric, scenes[scene]):
                     task.process(each, prediction, batch)
         per_scene = {scene: each.evaluate() for scene, each in scenes.items()}
@@ -265,6 +280,7 @@ def finetune(
 
     Raises:
         TrainingError: a loss is not finite.
+        WorkerError: a process that makes batches was killed.
         Interrupted: the process was asked to stop, and did with a checkpoint.
     """
     results = {}

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.data.labelled import LabelledFrames
+from pipeline.data.batch_stream import batch_stream
+from pipeline.data.labelled import LabelledBatch, LabelledFrames
 from pipeline.training.cell_network import CellNetwork
 
 #: Frames that go through a network at once where nothing is trained.
@@ -24,26 +25,30 @@ def in_batches(rows: Sequence[int]) -> list[Sequence[int]]:
 class FixedOutputs:
     """Outputs of the fixed part of one protocol's networks for the frames of a split."""
 
-    def __init__(self, network: CellNetwork, frames: LabelledFrames, device: torch.device) -> None:
+    def __init__(
+        self, network: CellNetwork, frames: LabelledFrames, device: torch.device, workers: int = 0
+    ) -> None:
         """Compute the outputs, if they are the same at every step and fit into memory.
 
         Args:
             network: Any network of the protocol; the fixed part is the same in all of them.
             frames: The split.
             device: Of the network.
+            workers: Processes that decode the frames; 0: this one.
         """
         self._kept: list[Tensor] | None = None
         if not network.fixed_is_constant:
             return
         network.eval()
 
-        def compute(rows: Sequence[int]) -> list[Tensor]:
-            return network.fixed(frames.batch(rows).images.to(device))
+        def compute(batch: LabelledBatch) -> list[Tensor]:
+            return network.fixed(batch.images.to(device))
 
-        first = compute([0])
+        first = compute(frames.batch([0]))
         frame_bytes = sum(tensor.numel() * tensor.element_size() for tensor in first)
         if frame_bytes * len(frames) <= LIMIT_BYTES:
-            chunks = [compute(rows) for rows in in_batches(range(len(frames)))]
+            with batch_stream(frames.batch, in_batches(range(len(frames))), workers) as batches:
+                chunks = [compute(batch) for batch in batches]
             self._kept = [torch.cat(stage) for stage in zip(*chunks, strict=True)]
 
     def get(

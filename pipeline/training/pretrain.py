@@ -168,7 +168,7 @@ def pretrain(
 
     model.train()
     pin = device.type == "cuda"
-    with batch_stream(batches, numbers, section.workers, pin) as stream, progress:
+    with batch_stream(batches.__getitem__, numbers, section.workers, pin) as stream, progress:
         train(
             optimizer,
             rate,

@@ -46,7 +46,7 @@ def test_batches_depend_only_on_seed_and_number(artifacts):
     assert not torch.equal(one[0].images, frame_batches(artifacts, params(), seed=1)[0].images)
     # The same frame looks different in the next epoch.
     assert not torch.equal(one[0].images, one[2].images)
-    with batch_stream(one, range(1, 3), 1) as stream:
+    with batch_stream(one.__getitem__, range(1, 3), 1) as stream:
         for number, batch in zip(range(1, 3), stream, strict=True):
             assert torch.equal(batch.images, one[number].images)
 

@@ -21,7 +21,7 @@ ITEMS = {
 ROWS = {"rows": ["none"], "segmentation_rows": ["view"]}
 SEGMENTATIONS = {"finetune", "segmentation", "fraction"}
 #: Keys of `finetuning` that change no result.
-OF_NO_RESULT = {"keep_weights", "compute.compile", "compute.channels_last"}
+OF_NO_RESULT = {"keep_weights", "workers", "compute.compile", "compute.channels_last"}
 
 
 def changed(**changes: Any) -> Params:
@@ -61,7 +61,7 @@ def outdated(**changes: Any) -> set[str]:
         ({"finetuning": {"evaluations": 3}}, ITEMS.keys()),
         ({"finetuning": {"compute": {"precision": "bf16"}}}, ITEMS.keys()),
         ({"finetuning": {"compute": {"compile": True, "channels_last": False}}}, set()),
-        ({"finetuning": {"keep_weights": False}}, set()),
+        ({"finetuning": {"keep_weights": False, "workers": 2}}, set()),
         ({"labelled": {"label_map": [0, 1]}}, ITEMS.keys()),
         ({"label_fractions": {"by": "image"}}, {"fraction"}),
         ({"label_fractions": {"rows": ["view"], "percents": [20, 30]}}, set()),

@@ -1,6 +1,7 @@
 """Finetuning on the analytic rooms: what is frozen stays, what is trained learns."""
 
 import math
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.data import store
+from pipeline.data.augment_labelled import augment_labelled
 from pipeline.data.cache import ByteCache
 from pipeline.data.labelled import LabelledBatch, load_labelled
 from pipeline.models.unet import UNet2D
+from pipeline.schemas import ArtifactError
 from pipeline.training import fixed_outputs, recipes
 from pipeline.training.batch_norm import pri3d_momentum
 from pipeline.training.cell_result import CellResult
@@ -45,10 +49,10 @@ def make_tasks(section):
     return [depth_task(section), reconstruction_task(), segmentation_task(names, CPU)]
 
 
-def make_finetuner(artifacts, section=None, seed=0, unet=None):
+def make_finetuner(artifacts, section=None, seed=0, unet=None, **options):
     section = section or small_params().finetuning
     splits = load_labelled(artifacts, ["room_a", "room_b"], ["room_b"], {}, ByteCache())
-    return Finetuner(unet_recipe(unet or make_unet(), section), *splits, seed, CPU)
+    return Finetuner(unet_recipe(unet or make_unet(), section), *splits, seed, CPU, **options)
 
 
 def record_networks(monkeypatch):
@@ -122,6 +126,34 @@ def test_kept_outputs_change_nothing(artifacts, monkeypatch):
     again = make_finetuner(artifacts).run_cell("half_frozen", task, *RUN)
     for name, tensor in kept.weights.items():
         torch.testing.assert_close(tensor, again.weights[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("protocol", ["half_frozen", "full"])
+def test_processes_that_decode_change_nothing(artifacts, monkeypatch, protocol):
+    """Also not what is drawn at a step."""
+    recipe = replace(unet_recipe(make_unet(), small_params().finetuning), augment=augment_labelled)
+    monkeypatch.setattr(fixed_outputs, "EVALUATION_BATCH", 3)
+    results = []
+    for workers in (0, 2):
+        finetuner = make_finetuner(artifacts, workers=workers)
+        finetuner._recipe = recipe
+        results.append(finetuner.run_cell(protocol, reconstruction_task(), *RUN))
+        assert not multiprocessing.active_children()
+    alone, helped = results
+    assert alone.metrics == helped.metrics
+    assert torch.equal(alone.picture, helped.picture)
+    for name, tensor in alone.weights.items():
+        assert torch.equal(tensor, helped.weights[name]), name
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_cannot_be_decoded_is_named(artifacts, monkeypatch, workers):
+    finetuner = make_finetuner(artifacts, workers=workers)
+    monkeypatch.setattr(store.cv2, "imdecode", lambda *_: None)
+    named = r"room_a/labelled_frames\.parquet, frame [358]: an image cannot be decoded"
+    with pytest.raises(ArtifactError, match=named):
+        finetuner.run_cell("full", reconstruction_task(), *RUN)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("protocol", ["frozen", "half_frozen"])

@@ -130,7 +130,7 @@ def test_a_killed_data_loader_process_is_named_and_the_training_goes_on(
         patch.setattr(pretraining, "batch_loss", loss)
         assert main(list(PRETRAIN)) == 1
     error = capsys.readouterr().err
-    assert "a process that makes batches (pretraining.workers: 1) was killed" in error
+    assert "a process that makes batches (workers: 1) was killed" in error
     assert checkpoints()
     assert main(list(PRETRAIN)) == 0
     assert "resumed after step" in capsys.readouterr().out
@@ -191,9 +191,10 @@ def test_sigterm_while_the_result_is_stored_changes_nothing(enter, monkeypatch):
     assert not checkpoints()
 
 
-def test_finetuning_goes_on_after_sigterm(enter):
+def test_finetuning_goes_on_after_a_sigterm_to_all_its_processes(enter):
     cells = {"tasks": ["depth"], "protocols": ["half_frozen", "full"]}
-    params = small_params(finetuning={**cells, "steps": dict.fromkeys(cells["protocols"], 40)})
+    steps = dict.fromkeys(cells["protocols"], 40)
+    params = small_params(finetuning={**cells, "steps": steps, "workers": 1})
     enter(params)
     assert main(["pretrain", "--variant", "none", *OPTIONS]) == 0
     assert main(list(FINETUNE)) == 0
@@ -202,7 +203,7 @@ def test_finetuning_goes_on_after_sigterm(enter):
     scratch = layout.checkpoint_dir("finetune", "boxes", "none", 0)
     with started(*FINETUNE) as process:
         wait_for(lambda: list(scratch.rglob("half_frozen-depth.safetensors")))
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         output, _ = process.communicate(timeout=150)
     assert process.returncode == os.EX_TEMPFAIL, output
     assert "full/depth stopped after step" in output
@@ -214,6 +215,22 @@ def test_finetuning_goes_on_after_sigterm(enter):
     second, metrics_again = load_tensors(FINETUNED / "full-depth.safetensors")
     assert_same_weights(first, second)
     assert metrics == metrics_again
+
+
+def test_a_killed_process_of_a_finetuning_is_named(enter, monkeypatch, capsys):
+    enter(small_params(finetuning={"tasks": ["depth"], "protocols": ["full"], "workers": 1}))
+    assert main(["pretrain", "--variant", "none", *OPTIONS]) == 0
+
+    def kill(*_):
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        time.sleep(60)  # ended by the error, which comes as soon as the process is gone
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.training.finetune.seed_torch", kill)
+        assert main(list(FINETUNE)) == 1
+    assert "a process that makes batches (workers: 1) was killed" in capsys.readouterr().err
+    assert main(list(FINETUNE)) == 0
 
 
 @pytest.mark.parametrize("when", ["loss 2", "loss 5", "process 1", "process 3"])
@@ -232,14 +249,14 @@ def test_a_cell_goes_on_from_wherever_it_stopped(artifacts, tmp_path, monkeypatc
 
         return function
 
-    def run(task, folder, stop):
+    def run(task, folder, stop, workers=1):
         splits = load_labelled(artifacts, ["room_a", "room_b"], ["room_b"], {}, ByteCache())
         torch.manual_seed(0)
         recipe = unet_recipe(UNet2D("resnet18", 0.125, 8), section)
-        finetuner = Finetuner(recipe, *splits, 0, CPU)
+        finetuner = Finetuner(recipe, *splits, 0, CPU, workers=workers)
         return finetune(finetuner, ["full"], [task], lambda _: rows, folder, stop)["full/depth"]
 
-    whole = run(task, tmp_path / "whole", StopRequest())
+    whole = run(task, tmp_path / "whole", StopRequest(), workers=0)
     stopping = replace(task, loss=counted("loss"), process=counted("process"))
     with pytest.raises(Interrupted, match="full/depth stopped after step"):
         run(stopping, tmp_path / "stopped", stop)
