@@ -1,6 +1,5 @@
 # The end of the pipeline, and the record in dvc.lock of the artifacts that Snakemake made.
 localrules:
-    predict_mean,
     tables,
     artifacts,
 
@@ -13,7 +12,7 @@ rule predict_mean:
     log:
         "logs/predict_mean/{item}.log",
     shell:
-        "python -m pipeline run-stage predict_mean@{wildcards.item:q} > {log:q} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m pipeline run-stage predict_mean@{wildcards.item:q} > {log:q} 2>&1"
 
 
 rule tables:

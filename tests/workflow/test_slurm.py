@@ -84,6 +84,7 @@ def test_everything_through_sbatch(cluster: SlurmCluster, clone: Workspace) -> N
     assert trainings["pretrain"] + trainings["continue_pretraining"] == n_rows
     assert trainings["continue_pretraining"] == len(clone.params()["seeds"])
     assert trainings["finetune"] == n_rows
+    assert trainings["predict_mean"] == 1  # not on the login node
     for job in cluster.jobs():
         is_training = "pretrain" in job["Comment"] or "finetune" in job["Comment"]
         assert job["Partition"] == ("gpu" if is_training else "cpu")
