@@ -70,8 +70,9 @@ def _second_stage(params: Params, spec: TableSpec) -> Iterator[str]:
         stage, default = params.second_stage, SetContrast()
         yield (
             f"Second stage: {duration(stage.steps, stage.epochs)} at an initial rate of "
-            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k {default.source}, "
-            f"{default.aggregation} aggregation, negatives of the same {default.negatives}."
+            f"{stage.learning_rate:g}. Sets, where a row does not say otherwise: k "
+            f"{default.source}, {default.aggregation} aggregation, "
+            f"negatives of the same {default.negatives}."
         )
     from_labels = [
         label
