@@ -56,7 +56,8 @@ class Finetuning(Section):
     workers: int = Field(
         0,
         ge=0,
-        description="processes that decode frames ahead; 0: the training's own, with nothing ahead",
+        description="processes that decode frames ahead, and as many more while it validates; "
+        "0: the training's own process, with nothing ahead",
     )
 
 

@@ -61,7 +61,9 @@ def batch_stream(
             raise
         raise WorkerError(
             f"a process that makes batches (workers: {workers}) was killed, perhaps because the "
-            f"memory was full ({error}); start again to go on from the checkpoint"
+            f"memory or /dev/shm was full ({error}). Start again to go on from the checkpoint; "
+            "where it happens again, with fewer workers (pretraining.workers, finetuning.workers) "
+            "or with more memory"
         ) from error
     finally:
         # Now, and not when nobody holds the stream any more: while Python ends, it would wait for

@@ -12,7 +12,7 @@ from pipeline import layout
 from pipeline.atomic import atomic_path, write_json
 from pipeline.config import load_params
 from pipeline.data.batch_stream import WorkerError
-from pipeline.data.cache import ByteCache
+from pipeline.data.cache import DEFAULT_LIMIT_BYTES, ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
 from pipeline.models.loading import CheckpointError, NotPretrainedError, load_pretrained
 from pipeline.models.segmentation import NETWORKS
@@ -97,7 +97,8 @@ def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
         [*split["train"], *split["validation"]],
         split["validation"],
         params.labelled.validation_frames,
-        ByteCache(),
+        # Training and validation have workers of their own, each with a copy.
+        ByteCache(DEFAULT_LIMIT_BYTES // max(1, 2 * params.finetuning.workers)),
     )
     plan, cells, settings = None, dict[str, CellResult](), dict[str, object]()
     try:
