@@ -33,6 +33,7 @@ def test_presets_are_valid_and_complete(preset: Path) -> None:
     assert written.keys() == params.model_dump().keys()
     for section in ("pretraining", "finetuning", "model", "geometry"):
         assert written[section].keys() == params.model_dump()[section].keys(), section
+    assert written["finetuning"]["steps"].keys() == config.Steps.model_fields.keys()
 
 
 def test_committed_params_are_a_preset() -> None:

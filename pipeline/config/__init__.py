@@ -8,6 +8,7 @@ from pipeline.config.finetuning import (
     NetworkName,
     Networks,
     Protocol,
+    Steps,
 )
 from pipeline.config.geometry import MAX_RADIUS_VOXELS, Geometry, Matching
 from pipeline.config.model import Encoder, Model
@@ -62,6 +63,7 @@ __all__ = [
     "SecondStage",
     "SetContrast",
     "SetSource",
+    "Steps",
     "TableId",
     "Variant",
     "load_params",

@@ -13,6 +13,19 @@ TaskName = Literal["depth", "reconstruction", "segmentation"]
 SEGMENTATION_ALONE: tuple[Protocol, TaskName] = ("full", "segmentation")
 
 
+class Steps(Section):
+    """Optimiser steps of each protocol; null: from `epochs`."""
+
+    frozen: int | None = Field(None, ge=1, description="of frozen; null: from `epochs`")
+    half_frozen: int | None = Field(None, ge=1, description="of half_frozen, likewise")
+    full: int | None = Field(None, ge=1, description="of full, likewise")
+
+    def of(self, protocol: Protocol) -> int | None:
+        """Those of a protocol; None: from epochs."""
+        steps: int | None = getattr(self, protocol)
+        return steps
+
+
 class Finetuning(Section):
     """Finetuning on depth, reconstruction and segmentation (000 section 4.1.2; spec D.1, D.5)."""
 
@@ -22,9 +35,7 @@ class Finetuning(Section):
     protocols: list[Protocol] = Field(
         ["frozen", "half_frozen", "full"], min_length=1, description="what is trained"
     )
-    steps: dict[Protocol, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="optimiser steps of a protocol; one that is not named: from `epochs`"
-    )
+    steps: Steps = Steps()
     epochs: int = Field(80, ge=1, description="passes over the frames (code: 80)")
     batch_images: int = Field(8, ge=1, description="images a step (code: 8)")
     learning_rate: Positive = Field(0.01, description="initial rate (code: 0.01)")

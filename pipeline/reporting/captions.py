@@ -101,7 +101,7 @@ def _data(params: Params, sources: list[Source], results: Results) -> str:
 
 def _finetuning_duration(finetuning: Finetuning, shown: set[str]) -> str:
     return ", ".join(
-        f"{duration(finetuning.steps.get(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
+        f"{duration(finetuning.steps.of(protocol), finetuning.epochs)} ({PROTOCOLS[protocol][0]})"
         for protocol in PROTOCOLS
         if protocol in shown
     )

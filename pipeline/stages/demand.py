@@ -87,7 +87,7 @@ def _protocol_work(
     step: float,
 ) -> float:
     """Of one task; 1 at the papers' scale."""
-    by_steps = _work(section.steps.get(protocol), step / _PAPER_FINETUNING_STEPS)
+    by_steps = _work(section.steps.of(protocol), step / _PAPER_FINETUNING_STEPS)
     return by_steps or pixels * section.epochs / _PAPER_FINETUNING_EPOCHS
 
 

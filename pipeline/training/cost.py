@@ -192,7 +192,7 @@ def _pretraining(stage: str, params: Params, row: str, scale: Scale) -> Training
 
 def _finetuning_images(params: Params, protocol: Protocol, n_train: int) -> int:
     section = params.finetuning
-    steps = section.steps.get(protocol) or steps_of_epochs(
+    steps = section.steps.of(protocol) or steps_of_epochs(
         section.epochs, n_train, section.batch_images
     )
     return steps * section.batch_images

@@ -74,7 +74,7 @@ def unet_recipe(unet: UNet2D, section: Finetuning) -> Recipe:
         make_network=make_network,
         make_optimizer=make_optimizer,
         steps=lambda protocol, frames: (
-            section.steps.get(protocol)
+            section.steps.of(protocol)
             or steps_of_epochs(section.epochs, frames, section.batch_images)
         ),
         rate=lambda step, steps: poly_rate(section.learning_rate, step, steps, section.poly_power),

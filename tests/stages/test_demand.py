@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from pipeline.config import Params, load_params
+from pipeline.config import Params, Steps, load_params
 from pipeline.stages.demand import demand
 from tests.conftest import REPOSITORY
 
@@ -56,7 +56,7 @@ def test_pretraining(section: str, changes: dict, step: float, work: float) -> N
 def test_finetuning() -> None:
     only_frozen = with_changes("finetuning", protocols=["frozen"])
     assert shares(only_frozen)["FINETUNE_WORK"] == pytest.approx(1 / 3, rel=1e-4)
-    steps = with_changes("finetuning", steps=dict.fromkeys(("frozen", "full"), 100_000))
+    steps = with_changes("finetuning", steps=Steps(frozen=100_000, full=100_000))
     assert shares(steps)["FINETUNE_WORK"] == pytest.approx((0.5 + 1 + 0.5) / 3, rel=1e-4)
     assert shares(with_changes("finetuning", tasks=["depth"]))["FINETUNE_WORK"] == pytest.approx(
         1 / 3, rel=1e-4
@@ -69,7 +69,7 @@ def test_second_stage_fractions_and_networks() -> None:
     assert (short["CONTINUE_WORK"], short["PRETRAIN_WORK"]) == pytest.approx((0.1, 1))
     fractions = shares(with_changes("label_fractions", percents=[10, 20]))
     assert fractions["FRACTION_WORK"] == pytest.approx(0.2)
-    by_steps = shares(with_changes("finetuning", steps={"full": 20_000}))  # of whatever labels
+    by_steps = shares(with_changes("finetuning", steps=Steps(full=20_000)))  # of whatever labels
     assert by_steps["FRACTION_WORK"] == by_steps["SEGMENTATION_WORK"] == pytest.approx(0.1)
     networks = shares(with_changes("networks", batch_images=8, steps=12_500))
     assert (networks["NETWORK_STEP"], networks["NETWORK_WORK"]) == pytest.approx((0.5, 0.1))

@@ -137,7 +137,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     params["second_stage"] |= {"starts": [], "steps": 2}
     params["rooms"] |= {"n_train": 2, "n_validation": 1, "frames_per_room": 6}
     params["pretraining"]["steps"] = 2
-    params["finetuning"] |= {"steps": {"frozen": 2}, "protocols": ["frozen"]}
+    params["finetuning"]["protocols"] = ["frozen"]
+    params["finetuning"]["steps"]["frozen"] = 2
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
     workspace.first_run = workspace.count(*SNAKEMAKE)
     return workspace
