@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import layout
 from pipeline.atomic import atomic_path, write_json
-from pipeline.config import load_params
+from pipeline.config import Params, load_params, params_path
 from pipeline.data.batch_stream import WorkerError
 from pipeline.data.cache import DEFAULT_LIMIT_BYTES, ByteCache
 from pipeline.data.labelled import LabelledFrames, load_labelled
@@ -67,6 +67,26 @@ def _item(args: argparse.Namespace) -> Item:
     return Item(stage, load_params().dataset.name, keys, args.seed)
 
 
+def _check_list(params: Params, item: Item) -> None:
+    """All cells and segmentation alone are stored in the same place, so a row has one of them.
+
+    Raises:
+        StageError: the row stands in the list of the other stage.
+    """
+    row = item.keys["variant"]
+    if item.stage == ALL_CELLS and row in params.segmentation_rows:
+        listed, option = "segmentation_rows", " --segmentation-only"
+    elif item.stage == "finetune_segmentation" and row in params.rows:
+        listed, option = "rows", ""
+    else:
+        return
+    raise StageError(
+        f"{params_path()}: {row} stands in {listed}, and its results would be replaced by those of "
+        f"another stage; `python -m pipeline finetune --variant {row}{option} --seed {item.seed}` "
+        "finetunes it as listed"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Finetune and store results/DATASET/finetune/ITEM and, of all cells, weights in models/.
 
@@ -80,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, item: Item, stop: StopRequest) -> int:
     params, device = training_run.start(args)
+    _check_list(params, item)
     dataset = params.dataset.name
     used = training_run.used_params(params, item)
     # They say which cells there are, not what one is: finished ones survive another protocol.

@@ -18,6 +18,8 @@ from tests.room import small_params, write_params, write_room
 OPTIONS = ["--variant", "none", "--seed", "0", "--device", "cpu", "--threads", "1"]
 ITEM = ("boxes", "none", 0)
 RESULTS = layout.finetune_results(*ITEM)
+#: Lists of params in which the row is finetuned on segmentation alone.
+ONLY_SEGMENTED = {"rows": ["view"], "segmentation_rows": ["none"]}
 
 
 def metrics():
@@ -125,7 +127,8 @@ def pretrain_and_finetune(enter, *instead, **changes):
 
 def test_rows_that_only_segment(enter):
     """Whatever the others are finetuned for; the outputs stand where all rows' do."""
-    enter(small_params(finetuning={"tasks": ["depth"], "protocols": ["frozen"]}))
+    params = small_params(finetuning={"tasks": ["depth"], "protocols": ["frozen"]})
+    enter(params.model_copy(update=ONLY_SEGMENTED))
     assert main(["pretrain", *OPTIONS]) == 0
     assert main(["finetune", *OPTIONS, "--segmentation-only"]) == 0
     assert list(metrics()["cells"]) == ["full/segmentation"]
@@ -134,6 +137,22 @@ def test_rows_that_only_segment(enter):
         "full-segmentation.safetensors"
     ]
     assert not layout.checkpoint_dir("finetune_segmentation", *ITEM).exists()
+
+
+@pytest.mark.parametrize(
+    ("lists", "asked", "listed", "right"),
+    [
+        ({}, ["--segmentation-only"], "rows", "none --seed 0"),
+        (ONLY_SEGMENTED, [], "segmentation_rows", "none --segmentation-only --seed 0"),
+    ],
+)
+def test_a_row_of_the_other_list(enter, capsys, lists, asked, listed, right):
+    enter(small_params().model_copy(update=lists))
+    assert main(["finetune", *OPTIONS, *asked]) == 1
+    message = capsys.readouterr().err
+    assert f"none stands in {listed}, " in message
+    assert f"`python -m pipeline finetune --variant {right}`" in message
+    assert not RESULTS.exists()
 
 
 def test_finished_cells_survive_another_protocol(enter, monkeypatch, capsys):
