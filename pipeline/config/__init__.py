@@ -13,6 +13,7 @@ from pipeline.config.finetuning import (
 from pipeline.config.geometry import MAX_RADIUS_VOXELS, Geometry, Matching
 from pipeline.config.model import Encoder, Model
 from pipeline.config.params import (
+    OF_NO_RESULT,
     PARAMS_VARIABLE,
     Claims,
     Params,
@@ -37,6 +38,7 @@ from pipeline.config.pretraining import (
 
 __all__ = [
     "MAX_RADIUS_VOXELS",
+    "OF_NO_RESULT",
     "PARAMS_VARIABLE",
     "SEGMENTATION_ALONE",
     "Augmentation",

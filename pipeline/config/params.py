@@ -32,6 +32,17 @@ from pipeline.yaml_file import YamlError, read_yaml
 #: Set by the Snakefile to the copy of params.yaml that a run started with.
 PARAMS_VARIABLE = "PIPELINE_PARAMS"
 
+#: Keys of the trainings that change no result, but for rounding: time, memory, what is stored.
+OF_NO_RESULT = (
+    "pretraining.compute.compile",
+    "pretraining.compute.channels_last",
+    "pretraining.checkpoint_every",
+    "pretraining.workers",
+    "finetuning.compute.compile",
+    "finetuning.compute.channels_last",
+    "finetuning.keep_weights",
+    "finetuning.workers",
+)
 
 Changed = TypeVar("Changed", bound=Section)
 

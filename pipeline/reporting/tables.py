@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.config import Params
+from pipeline.config import OF_NO_RESULT, Params
 from pipeline.config.pretraining import THEN
 from pipeline.reporting.labels import row_label
 from pipeline.reporting.reference import ReferenceTable, reference_tables
@@ -61,12 +61,18 @@ def results_hash(params: Params) -> str:
 
     Oversegmentation and sets are left out where no row contrasts sets.
     """
-    exclude: dict[str, bool | set[str]] = {"tables": True, "claims": True}
+    left_out = ["tables", "claims", *OF_NO_RESULT]
     last = {row.rpartition(THEN)[2] for row in params.all_rows}
     variants = [variant for name, variant in params.variants.items() if name in last]
     if not any("set" in variant.losses for variant in variants):
-        exclude["geometry"] = {"oversegmentation", "sets"}
-    content = params.model_dump(mode="json", exclude=exclude)
+        left_out += ["geometry.oversegmentation", "geometry.sets"]
+    content = params.model_dump(mode="json")
+    for key in left_out:
+        *sections, name = key.split(".")
+        section = content
+        for each in sections:
+            section = section[each]
+        del section[name]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline import layout
-from pipeline.config import Params, Variant, load_params
+from pipeline.config import Compute, Params, Variant, load_params
 from pipeline.reporting.frame_counts import count_statuses, describe_counts
 from pipeline.reporting.labels import row_label, variant_label
 from pipeline.reporting.markdown import format_cell
@@ -364,6 +364,25 @@ def test_results_hash_ignores_what_no_number_depends_on(params: Params) -> None:
     assert results_hash(extended(params, tables=["001.t1"])) == results_hash(params)
     sets = extended(params, rows=[*params.rows, "view_geo_then_set"])
     assert changed(sets, oversegmentation=same) != results_hash(sets)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "is_same"),
+    [
+        ("pretraining", {"workers": 7, "checkpoint_every": 7}, True),
+        ("finetuning", {"workers": 7, "keep_weights": False}, True),
+        ("pretraining", {"compute": Compute(compile=True, channels_last=False)}, True),
+        ("finetuning", {"compute": Compute(compile=True, channels_last=False)}, True),
+        ("pretraining", {"compute": Compute(precision="bf16")}, False),
+        ("finetuning", {"epochs": 7}, False),
+    ],
+)
+def test_results_hash_ignores_how_fast_it_went(
+    params: Params, section: str, changes: dict[str, object], is_same: bool
+) -> None:
+    other = getattr(params, section).model_copy(update=changes)
+    assert other != getattr(params, section)
+    assert (results_hash(extended(params, **{section: other})) == results_hash(params)) == is_same
 
 
 def test_frame_counts(repository_with_scene: Path) -> None:

@@ -1,11 +1,12 @@
-"""What a finetuning depends on: the params that its cells read, and no more."""
+"""What a training depends on: the params that it reads, of finetunings its cells, and no more."""
 
 from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.config import Finetuning, Params
+from pipeline.config import OF_NO_RESULT, Compute, Finetuning, Params, Pretraining
+from pipeline.config.section import Section
 from pipeline.stages.dvc_bridge import load_stages
 from pipeline.stages.training_run import COMMANDS, Item, used_params
 from tests.conftest import REPOSITORY
@@ -20,8 +21,6 @@ ITEMS = {
 }
 ROWS = {"rows": ["none"], "segmentation_rows": ["view"]}
 SEGMENTATIONS = {"finetune", "segmentation", "fraction"}
-#: Keys of `finetuning` that change no result.
-OF_NO_RESULT = {"keep_weights", "workers", "compute.compile", "compute.channels_last"}
 #: Keys that one cell, segmentation in full, does not read.
 OF_OTHER_CELLS = {
     *("tasks", "protocols", "steps"),
@@ -84,22 +83,43 @@ def test_a_change_outdates_what_reads_it(changes: dict[str, Any], expected: set[
     assert outdated(**changes) == expected
 
 
-def test_every_key_of_finetuning_is_a_dependency_of_what_reads_it() -> None:
+def listed(section: str) -> dict[str, set[str]]:
+    """Stage -> keys of a section that it depends on, for those that depend on any."""
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    prefix = "finetuning."
-    listed = {
-        stage: {key.removeprefix(prefix) for key in stages[stage]["params"] if prefix in key}
+    keys = {
+        stage: {
+            key.removeprefix(f"{section}.")
+            for key in stages[stage]["params"]
+            if key.startswith(section)
+        }
         for stage in COMMANDS
-        if stage.startswith("finetune")
     }
-    compute = {f"compute.{key}" for key in type(Finetuning().compute).model_fields}
-    of_all = (Finetuning.model_fields.keys() - {"compute"} | compute) - OF_NO_RESULT
+    return {stage: found for stage, found in keys.items() if found}
+
+
+def that_matter(section: str, model: type[Section]) -> set[str]:
+    """Keys of a section that change results."""
+    compute = {f"compute.{key}" for key in Compute.model_fields}
+    keys = model.model_fields.keys() - {"compute"} | compute
+    return {key for key in keys if f"{section}.{key}" not in OF_NO_RESULT}
+
+
+def test_every_key_of_finetuning_is_a_dependency_of_what_reads_it() -> None:
+    of_all = that_matter("finetuning", Finetuning)
     of_one = of_all - OF_OTHER_CELLS | {"steps.full"}
-    assert listed == {
+    assert listed("finetuning") == {
         "finetune": of_all,
         "finetune_segmentation": of_one,
         "finetune_fraction": of_one,
         "finetune_network": {"evaluations", "compute.precision"},
+    }
+
+
+def test_every_key_of_pretraining_is_a_dependency_of_what_reads_it() -> None:
+    keys = that_matter("pretraining", Pretraining)
+    assert listed("pretraining") == {
+        "pretrain": keys,
+        "continue_pretraining": keys - {"steps", "epochs", "learning_rate"},  # it has its own
     }
 
 
