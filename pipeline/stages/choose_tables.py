@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> None:
         write_text(file, text)
     rows = chosen.all_rows
     print(f"{file}: {', '.join(tables)} with {len(rows)} rows: {', '.join(rows)}")
+    for before, after in (("rows", "segmentation_rows"), ("segmentation_rows", "rows")):
+        if moved := [row for row in getattr(params, before) if row in getattr(chosen, after)]:
+            print(f"from {before} to {after}, so finetuned anew: {', '.join(moved)}")
     for note in table_notes(chosen):
         print(note)
 

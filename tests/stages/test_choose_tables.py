@@ -51,7 +51,9 @@ def test_only_the_lists_change(file: Path, capsys: pytest.CaptureFixture[str]) -
     params = load_params(file)
     assert params.tables == ["000.t1", "001.t10"]
     assert table_notes(params) == []
-    assert "9 rows" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "9 rows" in out
+    assert "anew" not in out
     # What is chosen already is not written again.
     written = file.stat().st_mtime_ns
     assert main(["choose-tables", "000.t1", "001.t10"]) == 0
@@ -80,8 +82,10 @@ def test_the_papers_presets_ask_for_what_their_tables_need(tmp_path: Path, name:
         }
 
 
-def test_fewer_tables_ask_for_less(file: Path) -> None:
+def test_fewer_tables_ask_for_less(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["choose-tables", "001.t2"]) == 0
+    moved = "from rows to segmentation_rows, so finetuned anew: view_geo\n"
+    assert moved in capsys.readouterr().out
     params = load_params(file)
     assert (params.rows, params.segmentation_rows) == ([], ["view_geo", "view_geo_then_set"])
     assert params.first_stage == ["view_geo"]
@@ -89,6 +93,8 @@ def test_fewer_tables_ask_for_less(file: Path) -> None:
     assert params.label_fractions.rows == ["view_geo", "view_geo_then_set"]
     assert table_notes(params) == []
     assert main(["choose-tables", "000.t1"]) == 0
+    moved = "from segmentation_rows to rows, so finetuned anew: view_geo\n"
+    assert moved in capsys.readouterr().out
     # Nothing but the layout of what was rewritten may differ from the preset.
     before = yaml.safe_load(EMBEDDED.read_text())
     after = yaml.safe_load(file.read_text())
