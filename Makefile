@@ -37,7 +37,7 @@ minkowski: setup .venv/.minkowski ## build MinkowskiEngine, for model.sparse_bac
 
 tables: setup ## raw data -> result tables (PRESET=name of a file in presets/)
 	$(if $(PRESET),python -m pipeline use-preset $(PRESET) $(if $(SEQUENCES),--raw "$(SEQUENCES)"))
-	snakemake all_tables --cores $(CORES) --quiet rules host
+	snakemake all_tables --cores $(CORES) --quiet host
 	python -m pipeline print-tables
 
 test: setup ## the tests, at most 10 minutes on 2 cores

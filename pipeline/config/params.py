@@ -100,7 +100,9 @@ class Params(Section):
     finetuning: Finetuning = Finetuning()
     label_fractions: LabelFractions = LabelFractions()
     networks: Networks = Networks()
-    tables: list[TableId] = Field(["000.t1"], description="tables to make (spec E names them)")
+    tables: list[TableId] = Field(
+        ["000.t1"], description="tables to make (docs/reproduction.md, Tables)"
+    )
     claims: Claims = Claims()
 
     @model_validator(mode="after")

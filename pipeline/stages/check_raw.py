@@ -17,6 +17,7 @@ from pipeline.readers import READERS
 from pipeline.readers.base import Frame, Reader, ReaderError, Scene
 from pipeline.readers.checks import FrameProblem
 from pipeline.stages.common import expand
+from pipeline.stages.named_inputs import missing_inputs
 
 # Costs as measured in docs/artifacts.md, rounded; a test compares them.
 #: All files of a scene at 240x320, a kept frame.
@@ -177,7 +178,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", required=True, choices=sorted(READERS), help="raw layout")
     parser.add_argument("--raw", required=True, help="raw folder")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", help="take frame stride and fusion from this file"
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="take frame stride and fusion from this file, and look for what else it names",
     )
     parser.add_argument(
         "--frame-stride",
@@ -213,12 +217,24 @@ def run(args: argparse.Namespace) -> int:
             disable=not console.is_terminal,
         )
     ]
-    print_reports(reports, frame_stride, console)
-    return 1 if any(report.problems for report in reports) else 0
+    # Params of another folder say nothing of what lies beside this one.
+    same = params is not None and expand(params.dataset.raw_dir).resolve() == raw_dir.resolve()
+    missing = list(missing_inputs(params)) if params is not None and same else []
+    print_reports(reports, missing, frame_stride, console)
+    return 1 if missing or any(report.problems for report in reports) else 0
 
 
-def print_reports(reports: list[SceneReport], frame_stride: int, console: Console) -> None:
-    """Print a table of the scenes, the estimates, and the list of problems."""
+def print_reports(
+    reports: list[SceneReport], missing: list[str], frame_stride: int, console: Console
+) -> None:
+    """Print a table of the scenes, the estimates, and the list of problems.
+
+    Args:
+        reports: Of the scenes.
+        missing: What the params name and is not there.
+        frame_stride: Every n-th frame is kept.
+        console: Where to.
+    """
     table = Table()
     table.add_column("scene", overflow="fold")
     for heading in ("frames", "kept"):
@@ -245,8 +261,8 @@ def print_reports(reports: list[SceneReport], frame_stride: int, console: Consol
         f"{filesize.decimal(kept * BYTES_PER_FRAME)} and {hours:.2g} core-hours at 240x320",
         soft_wrap=True,
     )
-    n_problems = sum(len(report.problems) for report in reports)
-    console.print(f"{n_problems} problems" + (":" if n_problems else ""))
-    for report in reports:
-        for problem in report.problems:
-            console.print(f"  {report.scene}: {problem}", soft_wrap=True, markup=False)
+    problems = [f"{report.scene}: {problem}" for report in reports for problem in report.problems]
+    problems += missing
+    console.print(f"{len(problems)} problems" + (":" if problems else ""))
+    for problem in problems:
+        console.print(f"  {problem}", soft_wrap=True, markup=False)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         raise StageError(
             f"{file}: variants that {', '.join(tables)} need but the file does not define: "
             f"{', '.join(undefined)}; docs/reproduction.md says what each is, "
-            "presets/paper_000.yaml and paper_001.yaml define them"
+            "presets/paper_000.yaml and paper_001.yaml define them, other_tables.yaml small ones"
         )
     needed = needs(params, tables)
     text = _rewritten(file, _lists(params, tables, needed))

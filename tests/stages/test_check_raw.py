@@ -126,6 +126,35 @@ def test_params(tmp_path, check, options, stride, kept):
     assert (status, problem in output) == ((1, True) if kept == "2" else (0, False))
 
 
+def test_what_else_the_params_name(tmp_path, check):
+    """A list of scenes, labelled frames and a checkpoint, of params of the same folder alone."""
+    files.write_folder_scene(tmp_path / "raw" / "a", "posed_folder", (0, 1))
+    params = yaml.safe_load(Path("presets/real_sequences.yaml").read_text())
+    params["geometry"]["fusion"]["min_weight"] = 1
+    params["labelled"]["validation_frames"] = {}
+    params["dataset"]["validation_scenes"] = str(tmp_path / "held_out.txt")
+    params["labelled"]["raw_dir"] = str(tmp_path / "labels")
+    checkpoint = {"init": "checkpoint", "init_checkpoint": str(tmp_path / "resnet.pth")}
+    params["variants"]["view"] |= checkpoint
+    file = tmp_path / "params.yaml"
+    arguments = ("--reader", "posed_folder", "--raw", tmp_path / "raw", "--params", file)
+
+    file.write_text(yaml.safe_dump(params))
+    assert check(*arguments)[0] == 0  # data/raw/... is another folder
+    params["dataset"]["raw_dir"] = str(tmp_path / "raw")
+    file.write_text(yaml.safe_dump(params))
+    status, output = check(*arguments)
+    assert status == 1
+    assert "3 problems:" in output
+    assert f"dataset.validation_scenes: {tmp_path / 'held_out.txt'} does not exist" in output
+    assert f"labelled.raw_dir: {tmp_path / 'labels'} does not exist" in output
+    assert f"{tmp_path / 'resnet.pth'} does not exist; it is the start of view" in output
+    (tmp_path / "held_out.txt").touch()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "resnet.pth").touch()
+    assert check(*arguments)[0] == 0
+
+
 def test_estimate() -> None:
     """Two scenes of 20 and 30 frames cost 190 and 435 pairs; only one of them is fused."""
     reports = [SceneReport("a", 22, has_mesh=True), SceneReport("b", 30)]
