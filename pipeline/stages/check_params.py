@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipeline.config import Params, load_params, params_path
 from pipeline.reporting.table_needs import table_notes
+from pipeline.reporting.tables import results_hash
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,6 @@ def run(args: argparse.Namespace) -> None:
         for row in explained(params):
             table.add_row(*row)
         console.print(table)
-    console.print(f"{args.file or params_path()}: valid, params hash {params.section_hash()}")
+    console.print(f"{args.file or params_path()}: valid, params hash {results_hash(params)}")
     for note in table_notes(params):
         console.print(f"note: {note}")
