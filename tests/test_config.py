@@ -160,6 +160,13 @@ def test_missing_file(tmp_path: Path) -> None:
         load_params(tmp_path / "none.yaml")
 
 
+def test_section_hash_sees_only_its_sections(tmp_path: Path) -> None:
+    before = load_params(edited(tmp_path))
+    after = load_params(edited(tmp_path, pretraining={"learning_rate": 0.01}))
+    assert before.section_hash("dataset", "geometry") == after.section_hash("dataset", "geometry")
+    assert before.section_hash("pretraining") != after.section_hash("pretraining")
+
+
 def test_the_match_radius_is_a_few_voxels() -> None:
     content = load_params(REPOSITORY / "presets/paper_000.yaml").model_dump()
     content["geometry"]["matching"]["radius_m"] = 0.07

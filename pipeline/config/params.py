@@ -3,6 +3,8 @@
 `python -m pipeline check-params` validates a file; docs/params.schema.json is generated from here.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from itertools import product
@@ -303,6 +305,11 @@ class Params(Section):
                 value = value[part]
             values[key] = value
         return values
+
+    def section_hash(self, *sections: str) -> str:
+        """First 12 hex digits of the sha256 of the named sections (all, if none is named)."""
+        content = self.model_dump(mode="json", include=set(sections) or None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _changed(section: Changed, **values: Any) -> Changed:
