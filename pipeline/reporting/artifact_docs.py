@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.reporting.markdown import markdown_table
+from pipeline.reporting.marked_blocks import fill_blocks
 from pipeline.reporting.measured_docs import measured_markdown, read_measurements
 from pipeline.reporting.scene_summary import readable_type
 from pipeline.schemas import SCHEMA_VERSION, SCHEMAS
@@ -194,11 +195,6 @@ def fill_layouts(text: str, layouts: Mapping[str, str]) -> str:
         raise KeyError(
             f"docs/datasets.md describes {sorted(marked)}, readers are {sorted(layouts)}"
         )
-    return re.sub(
-        r"^<!-- layout (\w+) -->$.*?^<!-- end -->$",
-        lambda match: (
-            f"<!-- layout {match[1]} -->\n```\n{layouts[match[1]].strip()}\n```\n<!-- end -->"
-        ),
-        text,
-        flags=re.MULTILINE | re.DOTALL,
+    return fill_blocks(
+        "docs/datasets.md", text, {"layout": lambda name: f"```\n{layouts[name].strip()}\n```"}
     )

@@ -1,13 +1,9 @@
 """Which row of params.yaml stands where in the papers' tables, for docs/reproduction.md."""
 
-import re
-
 from pipeline.reporting.markdown import markdown_table
 from pipeline.reporting.results import MEAN_PREDICTOR
 from pipeline.reporting.table_needs import measured_sources
 from pipeline.reporting.table_specs import TABLES
-
-_MARKED = re.compile(r"^<!-- rows -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
 def _places() -> dict[str, dict[str, str]]:
@@ -33,14 +29,3 @@ def rows_markdown() -> str:
         for slug, of_tables in _places().items()
     ]
     return markdown_table(["row of params.yaml", "in the tables"], lines, 2)
-
-
-def fill_rows(text: str) -> str:
-    """Put the rows between their markers in docs/reproduction.md.
-
-    Raises:
-        KeyError: the page has no `<!-- rows -->` and `<!-- end -->`, each on a line of its own.
-    """
-    if len(_MARKED.findall(text)) != 1:
-        raise KeyError("docs/reproduction.md needs one `<!-- rows -->` ... `<!-- end -->`")
-    return _MARKED.sub(lambda _: f"<!-- rows -->\n{rows_markdown()}\n<!-- end -->", text)

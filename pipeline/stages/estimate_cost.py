@@ -2,7 +2,6 @@
 
 import argparse
 from collections import defaultdict
-from pathlib import Path
 
 from pipeline.config import Params, load_params, params_path
 from pipeline.reporting.markdown import markdown_table
@@ -128,17 +127,3 @@ def papers_cost() -> str:
         for name in _PAPERS
     ]
     return "\n\n".join(["### What it takes", *parts])
-
-
-def filled(page: Path) -> str:
-    """Text of a page with the cost between its marks.
-
-    Raises:
-        KeyError: it has no such marks.
-    """
-    start, end = "<!-- cost -->\n", "\n<!-- end of cost -->"
-    text = page.read_text(encoding="utf-8")
-    if start not in text or end not in text.partition(start)[2]:
-        raise KeyError(f"{page}: no marks {start.strip()} and {end.strip()}")
-    head, _, rest = text.partition(start)
-    return f"{head}{start}{papers_cost()}{end}{rest.partition(end)[2]}"

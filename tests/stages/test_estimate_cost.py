@@ -1,13 +1,11 @@
 """`estimate-cost`: the table of a preset, with its sums and sources."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline.__main__ import main
-from pipeline.stages.estimate_cost import filled
 from tests.conftest import REPOSITORY
 
 
@@ -58,14 +56,3 @@ def test_what_cannot_be_estimated(capsys):
     )
     paper = str(REPOSITORY / "presets/paper_000.yaml")
     assert "must be positive, is 0.0" in refused(paper, "--pairs-per-second", "0")
-
-
-def test_docs_show_it():
-    page = Path("docs/reproduction.md")
-    assert page.read_text(encoding="utf-8") == filled(page), "run `python -m pipeline write-docs`"
-
-
-def test_a_page_without_marks_is_named(tmp_path):
-    (tmp_path / "page.md").write_text("no marks")
-    with pytest.raises(KeyError, match=r"page\.md: no marks"):
-        filled(tmp_path / "page.md")
