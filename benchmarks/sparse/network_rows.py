@@ -13,7 +13,7 @@ from benchmarks.geometry.rows import Row, SkippedError
 from benchmarks.sparse.minkunet import MinkUNet34C, load_pipelines
 from benchmarks.sparse.steps import Costs, device_clock, difference, take_turns
 from benchmarks.sparse.voxels import RoomVoxels
-from pipeline.config.params import load_params
+from pipeline.config import load_params
 from pipeline.models.sparse_unet import SparseUNet
 
 N_VOXELS, SMALL_VOXELS = 50_000, 20_000

@@ -12,13 +12,10 @@ from pipeline.config.finetuning import (
 )
 from pipeline.config.geometry import MAX_RADIUS_VOXELS, Geometry, Matching
 from pipeline.config.model import Encoder, Model
-from pipeline.config.params import (
-    OF_NO_RESULT,
+from pipeline.config.params import OF_NO_RESULT, Claims, Params, TableId
+from pipeline.config.params_file import (
     PARAMS_VARIABLE,
-    Claims,
-    Params,
     ParamsError,
-    TableId,
     load_params,
     params_path,
     parse_params,

@@ -1,17 +1,15 @@
 """The model of params.yaml: the only knobs of the pipeline, with units and sources.
 
-`python -m pipeline check-params` validates a file; docs/params.schema.json is generated from here.
+docs/params.schema.json is generated from here.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.data import Dataset, Labelled, Rooms
 from pipeline.config.finetuning import (
@@ -26,11 +24,6 @@ from pipeline.config.geometry import Geometry
 from pipeline.config.model import Model
 from pipeline.config.pretraining import THEN, Pretraining, SecondStage, Variant
 from pipeline.config.section import Section, Slug
-from pipeline.params_problems import describe
-from pipeline.yaml_file import YamlError, read_yaml
-
-#: Set by the Snakefile to the copy of params.yaml that a run started with.
-PARAMS_VARIABLE = "PIPELINE_PARAMS"
 
 #: Keys of the trainings that change no result, but for rounding: time, memory, what is stored.
 OF_NO_RESULT = (
@@ -45,10 +38,6 @@ OF_NO_RESULT = (
 )
 
 Changed = TypeVar("Changed", bound=Section)
-
-
-class ParamsError(Exception):
-    """params.yaml cannot be used; the text names key, value and what is allowed."""
 
 
 #: Tables of papers 000 and 001 that can be made, by their ids in reference_tables.json.
@@ -316,50 +305,3 @@ def _changed(section: Changed, **values: Any) -> Changed:
     """The section with those values that are not None."""
     given = {key: value for key, value in values.items() if value is not None}
     return section.model_copy(update=given)
-
-
-def params_path() -> Path:
-    """The params file of this run: $PIPELINE_PARAMS where set, else params.yaml."""
-    return Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml")
-
-
-def load_params(path: str | os.PathLike[str] | None = None) -> Params:
-    """Read and validate a params file.
-
-    Args:
-        path: The file; by default that of this run (`params_path`).
-
-    Returns:
-        The validated params.
-
-    Raises:
-        ParamsError: the file is missing, is not YAML, or has a wrong key or value.
-    """
-    file = Path(path) if path is not None else params_path()
-    try:
-        content = read_yaml(file)
-    except FileNotFoundError as error:
-        raise ParamsError(f"{file}: no such file; copy one of presets/ to params.yaml") from error
-    except OSError as error:
-        raise ParamsError(f"{file}: cannot be read: {error.strerror}") from error
-    except YamlError as error:
-        raise ParamsError(str(error)) from error
-    return parse_params(content, file)
-
-
-def parse_params(content: object, file: Path) -> Params:
-    """Validate what a params file holds.
-
-    Args:
-        content: The file's plain values.
-        file: Named in messages.
-
-    Raises:
-        ParamsError: a wrong key or value.
-    """
-    try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        problems = describe(error, content, Params)
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise ParamsError(f"{file}: {len(problems)} problem(s)\n{lines}") from error

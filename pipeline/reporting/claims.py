@@ -9,8 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import Params
-from pipeline.config.params import TableId
+from pipeline.config import Params, TableId
 from pipeline.config.section import Section, Slug
 from pipeline.reporting.table_specs import Source
 from pipeline.reporting.tables import fit_spec, is_second_dataset
